@@ -43,7 +43,7 @@ def test_rows_of_a_table_come_in_any_order_and_must_be_complete():
     order = np.random.default_rng(1).permutation(len(rows))
     expectation = TabularExpectation.of_rows(space, [archs[i] for i in order], values[order])
     np.testing.assert_array_equal(expectation.values.reshape(-1), values)
-    with pytest.raises(SpaceError, match="every architecture needs a value, 1 of 486 have none"):
+    with pytest.raises(SpaceError, match="a value is needed for every architecture, 1 of 486 have none"):
         TabularExpectation.of_rows(space, archs[1:], values[1:])
     with pytest.raises(SpaceError, match="486 values are needed, got 485"):
         TabularExpectation(space, values[1:])
