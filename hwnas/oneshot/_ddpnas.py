@@ -67,8 +67,8 @@ class DDPNAS(OneShotMethod):
     as the worst. A value is not pruned where the survivors would leave no architecture within the budgets: the next one
     is, and they exchange their theta.
 
-    Pruned values keep the theta that they had, divided by the later sums. It is hardly ever above that of the survivors, and lets
-    `solve` find an architecture of one theta within any budget afterwards, for every device.
+    Pruned values keep the theta that they had, divided by the later sums. It is hardly ever above that of the
+    survivors, and lets `solve` find an architecture of one theta within any budget afterwards, for every device.
 
     Args:
         space: The space.
