@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Dirichlet
 
-from hwnas.oneshot._tabular import TabularExpectation
+from hwnas.oneshot import TabularExpectation
 
 WIDTH = 64
 REGULARISATION = 1e-3

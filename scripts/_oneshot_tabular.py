@@ -15,10 +15,7 @@ from _conditioned import Conditioned
 
 from hwnas.costs import SpaceCosts
 from hwnas.evaluators import BenchmarkTable
-from hwnas.oneshot import Solver
-from hwnas.oneshot._ddpnas import DDPNAS
-from hwnas.oneshot._methods import make_method
-from hwnas.oneshot._tabular import TabularExpectation, learn_tabular
+from hwnas.oneshot import Solver, TabularExpectation, learn_tabular, make_method
 from hwnas.spaces import Space, make_space
 from latency_tables import LatencyTable
 
@@ -178,7 +175,7 @@ def ddpnas_budgets(known: Known, seeds: int, name: str) -> dict[str, Any]:
             solution = solver.solve(theta, {"latency": budget})
             logs = sum(np.log(vector.numpy())[codes[:, c]] for c, vector in enumerate(theta))
             listed = int(np.argmax(np.where(within, logs, -np.inf)))
-            constrained = DDPNAS(known.space, epochs=42)
+            constrained = make_method("ddpnas", known.space, epochs=42)
             constrained.constrain(solver, {"latency": budget})
             end = learn_tabular(constrained, known.metric, steps=1, rng=np.random.default_rng(seed))
             kept = list(solver.solve(end, {"latency": budget}).codes)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hwnas.oneshot._distribution import Distribution, one_hot, sample_codes, uniform
     from hwnas.oneshot._expected import ExpectationError, ExpectedCost, MonteCarlo
+    from hwnas.oneshot._methods import make_method
     from hwnas.oneshot._mixture import Mixture
     from hwnas.oneshot._solve import Solution, Solver, solve
+    from hwnas.oneshot._tabular import TabularExpectation, learn_tabular
 
 _LAZY = {
     "Distribution": "_distribution",
@@ -21,6 +23,9 @@ _LAZY = {
     "MonteCarlo": "_expected",
     "Solution": "_solve",
     "Solver": "_solve",
+    "TabularExpectation": "_tabular",
+    "learn_tabular": "_tabular",
+    "make_method": "_methods",
     "one_hot": "_distribution",
     "sample_codes": "_distribution",
     "solve": "_solve",
@@ -35,6 +40,9 @@ __all__ = [
     "MonteCarlo",
     "Solution",
     "Solver",
+    "TabularExpectation",
+    "learn_tabular",
+    "make_method",
     "one_hot",
     "sample_codes",
     "solve",
