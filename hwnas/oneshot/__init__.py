@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hwnas.oneshot._distribution import Distribution, one_hot, sample_codes, uniform
     from hwnas.oneshot._expected import ExpectationError, ExpectedCost, MonteCarlo
+    from hwnas.oneshot._methods import make_method
     from hwnas.oneshot._mixture import Mixture
     from hwnas.oneshot._routes import (
         ROUTES,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         summed_convolution,
     )
     from hwnas.oneshot._solve import Solution, Solver, solve
+    from hwnas.oneshot._tabular import TabularExpectation, learn_tabular
 
 _LAZY = {
     "Distribution": "_distribution",
@@ -36,6 +38,9 @@ _LAZY = {
     "SummedLayer": "_routes",
     "expected_ms": "_routes",
     "fastest_route": "_routes",
+    "TabularExpectation": "_tabular",
+    "learn_tabular": "_tabular",
+    "make_method": "_methods",
     "one_hot": "_distribution",
     "sample_codes": "_distribution",
     "solve": "_solve",
@@ -55,8 +60,11 @@ __all__ = [
     "Solution",
     "Solver",
     "SummedLayer",
+    "TabularExpectation",
     "expected_ms",
     "fastest_route",
+    "learn_tabular",
+    "make_method",
     "one_hot",
     "sample_codes",
     "solve",
