@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hwnas._errors import HwnasError
+from hwnas._pipeline._oneshot import opening_of
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._runs._settings import SearchSettings
 from search import RestoreError, Study
@@ -33,7 +34,7 @@ def restore_study(setup: SearchSetup) -> Study:
             initial=initial_size(settings),
             batch=settings.proposals,
             earlier=[(phase.until, setup.problem_with(phase.budgets)) for phase in setup.run.phases_at(len(trials))],
-            first=setup.warm_start.codes(setup.space) if setup.warm_start is not None else None,
+            first=opening_of(setup, initial_size(settings)),
         )
         for record in journal.records:
             if record.arch != setup.space.format(setup.space.decode(record.codes)):

@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
+from hwnas.oneshot._solve import Solver
 from hwnas.spaces import Architecture, Space
+from search import StrategyOption
 
 
 class OneShotMethod(ABC):
@@ -35,15 +37,36 @@ class OneShotMethod(ABC):
         name: Name of the method in the registry.
         share: Share of the train part that the distribution learns from; 0 where weights and distribution learn from
             the same samples in the same step.
+        options: Options of the method; `make_method` passes all of them as keywords.
         space: The space.
         epochs: Epochs of the whole training.
     """
 
     name: ClassVar[str]
     share: ClassVar[float]
+    options: ClassVar[tuple[StrategyOption, ...]] = ()
 
     def __init__(self, space: Space, *, epochs: int) -> None:
         self.space, self.epochs = space, epochs
+
+    @property
+    def cycles(self) -> int:
+        """How often the learning rate of the weights falls to 0 in the training; it restarts in between."""
+        return 1
+
+    def constrain(self, solver: Solver, budgets: Mapping[str, float]) -> None:  # noqa: B027 - many need not know
+        """State hard budgets, before the first epoch; by default they change nothing that the method does.
+
+        Args:
+            solver: Finds architectures within the budgets.
+            budgets: Upper bounds by the name of the cost: ``{"latency": 4.0}``.
+        """
+
+    def expect_steps(self, steps: int) -> None:  # noqa: B027 - many need not know
+        """Hear how many steps the distribution takes in the whole training, before the first epoch.
+
+        A learning rate that is left at its default may depend on it; by default it changes nothing.
+        """
 
     @abstractmethod
     def distribution(self) -> list[Tensor]:
@@ -53,7 +76,7 @@ class OneShotMethod(ABC):
     def draw(self, rng: np.random.Generator) -> list[Tensor]:
         """Return the probabilities ``(values,)`` of each choice for one step; gradients reach what is learned."""
 
-    def begin_epoch(self, epoch: int, rng: np.random.Generator) -> None:
+    def begin_epoch(self, epoch: int, rng: np.random.Generator) -> None:  # noqa: B027 - many need nothing
         """Prepare an epoch (counted from 0): a temperature, a stage, a cycle, the architectures to draw."""
 
     @abstractmethod
@@ -72,14 +95,18 @@ class OneShotMethod(ABC):
         """
 
     def priced(self) -> Sequence[Tensor]:
-        """Return the distribution, with gradients, whose expected cost `step` wants; by default that of the last `draw`."""
+        """Return the distribution, with gradients, whose expected cost `step` wants: usually that of the last `draw`.
+
+        Raises:
+            NotImplementedError: The method has no use for costs.
+        """
         raise NotImplementedError
 
     def judged(self) -> Architecture | None:
         """Return the architecture whose validation metric `end_epoch` wants; None where it wants none."""
         return None
 
-    def end_epoch(self, epoch: int, value: float | None, rng: np.random.Generator) -> None:
+    def end_epoch(self, epoch: int, value: float | None, rng: np.random.Generator) -> None:  # noqa: B027
         """End an epoch.
 
         Args:

@@ -28,12 +28,14 @@ class Solution:
 
     Attributes:
         architecture: The canonical architecture.
+        codes: The choices as they were found, ``(d,)``: before isomorphic architectures are taken for one.
         log_probability: Of the choices that were found, natural logarithm.
         bound: No architecture within the budgets has a greater log probability.
         costs: The real price of each budgeted cost, by `Cost.key`.
     """
 
     architecture: Architecture
+    codes: tuple[int, ...]
     log_probability: float
     bound: float
     costs: Mapping[str, float]
@@ -100,7 +102,7 @@ class Solver:
             )
         prices = {key: float(values[0]) for key, values in resources.real(codes[None]).items()}
         arch = space.decode(space.canonical_codes(codes[None])[0])
-        return Solution(arch, value, max(value, best.dropped), prices)
+        return Solution(arch, tuple(codes.tolist()), value, max(value, best.dropped), prices)
 
     def _chain(self, quantities: tuple[str, ...]) -> Chain:
         if quantities not in self._chains:

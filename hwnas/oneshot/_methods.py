@@ -1,0 +1,91 @@
+"""One-shot methods by name; a module is imported when its method is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from hwnas._errors import HwnasError
+
+if TYPE_CHECKING:
+    from hwnas.oneshot._method import OneShotMethod
+    from hwnas.spaces import Space
+    from search import OptionValue, StrategyOption
+
+METHODS = {
+    "dmasking": "_dmasking:DMasking",
+    "pvnas": "_pvnas:PVNAS",
+}
+"""Module and class of each method, by name."""
+
+
+def method_options(name: str) -> tuple[StrategyOption, ...]:
+    """List the options of a method: name, type, default, allowed values and a line of help for each.
+
+    Raises:
+        HwnasError: There is no method of that name.
+    """
+    return _class_of(name).options
+
+
+def parse_method_options(name: str, texts: list[str]) -> dict[str, OptionValue]:
+    """Read options from texts ``name=value``, as keywords for `make_method`.
+
+    Raises:
+        HwnasError: There is no such method or option, a text is not of this form, or a value is not allowed.
+    """
+    parsed: dict[str, OptionValue] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise HwnasError(f"method {name}: an option must be name=value, got {text!r}")
+        option = _option(name, key.strip())
+        if option.name in parsed:
+            raise HwnasError(f"method {name}: option {option.name} is given twice; keep one value")
+        parsed[option.name] = _allowed(name, option, option.parse(value), value)
+    return parsed
+
+
+def make_method(name: str, space: Space, *, epochs: int, **options: object) -> OneShotMethod:
+    """Make a one-shot method.
+
+    Args:
+        name: Name of the method, one of `METHODS`.
+        space: The space whose choices it learns about.
+        epochs: Epochs of the whole training.
+        options: Options of the method (see `method_options`); the others keep their defaults.
+
+    Raises:
+        HwnasError: There is no such method or option, a value is not allowed, or there are too few epochs.
+    """
+    kind = _class_of(name)
+    values = {option.name: option.default for option in kind.options}
+    for key, given in options.items():
+        option = _option(name, key)
+        values[key] = _allowed(name, option, option.check(given), given)
+    if epochs < 1:
+        raise HwnasError(f"method {name}: epochs must be 1 or more, got {epochs}")
+    return kind(space, epochs=epochs, **values)
+
+
+def _class_of(name: str) -> type[OneShotMethod]:
+    if name not in METHODS:
+        raise HwnasError(f"unknown one-shot method {name!r}; choose from {', '.join(METHODS)}")
+    module, _, member = METHODS[name].partition(":")
+    kind: type[OneShotMethod] = getattr(import_module(f"hwnas.oneshot.{module}"), member)
+    return kind
+
+
+def _option(name: str, key: str) -> StrategyOption:
+    options = method_options(name)
+    for option in options:
+        if option.name == key:
+            return option
+    known = f"its options are {', '.join(option.name for option in options)}" if options else "it has no options"
+    raise HwnasError(f"method {name} has no option {key!r}; {known}")
+
+
+def _allowed(name: str, option: StrategyOption, value: OptionValue | None, given: object) -> OptionValue:
+    if value is None:
+        raise HwnasError(f"method {name}: option {option.name} must be {option.allowed}, got {given!r}")
+    return value
