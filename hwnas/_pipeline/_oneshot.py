@@ -82,11 +82,12 @@ def give_aim(setup: SearchSetup) -> None:
     evaluator: Evaluator = setup.evaluator
     if isinstance(evaluator, OneShotEvaluator):
         settings = replace(setup.run.settings, budgets=_first_budgets(setup))
-        evaluator.aim = _aim_of(settings, setup.costs)
+        assert isinstance(setup.strategy, OneShotStrategy)
+        evaluator.aim = _aim_of(settings, setup.costs, setup.strategy.counts_cost)
 
 
-def _aim_of(settings: SearchSettings, costs: SearchCosts) -> Aim:
-    """Return the cost that counts, its budget (as the table prices networks) or the median of random networks."""
+def _aim_of(settings: SearchSettings, costs: SearchCosts, counts: str) -> Aim:
+    """Return the cost that is followed, its budget (as the table prices networks) or the median of random networks."""
     from hwnas.oneshot import Aim, ExpectedCost
 
     space_costs, key = costs.space_costs, counted_cost(settings)
@@ -100,4 +101,5 @@ def _aim_of(settings: SearchSettings, costs: SearchCosts) -> Aim:
         reference = float(np.nanmedian(space_costs.cost(key)(rows)))
     named = {name_of_key(k): upper for k, upper in budgets.items()}
     digest = costs.training.name if costs.training is not None and key == LATENCY.key else key
-    return Aim(expected, reference, key in budgets, named, digest)
+    counted = counts == "always" or (counts == "budget" and key in budgets)
+    return Aim(expected, reference, key in budgets, counted, named, digest)

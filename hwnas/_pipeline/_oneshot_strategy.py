@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 IntArray = npt.NDArray[np.int64]
 
 RUNGS = StrategyOption("rungs", 8, "budgets for which the most probable network is proposed", minimum=1, maximum=1000)
-"""The option that the strategies of all methods have."""
+COST = StrategyOption(
+    "cost",
+    "budget",
+    "when the training counts the expected cost: where it has a budget, always or never",
+    choices=("budget", "always", "never"),
+)
+_COMMON = (RUNGS, COST)
+"""Options that the strategies of all methods have."""
 _NETWORKS = 2000
 """Random networks whose prices give the ladder of budgets."""
 _TIGHTER, _TRIES = 0.98, 5
@@ -58,7 +65,7 @@ class OneShotStrategy:
 
     Args:
         method: Name of the one-shot method.
-        options: Options of the method, and ``rungs``.
+        options: Options of the method, ``rungs`` and ``cost``.
 
     Attributes:
         name: The method with the options that differ from their defaults.
@@ -76,8 +83,8 @@ class OneShotStrategy:
         listed = ", ".join(f"{name}={value}" for name, value in changed.items())
         self.name = f"{method}({listed})" if listed else method
         self.method = method
-        self.method_options: dict[str, OptionValue] = {n: v for n, v in changed.items() if n != RUNGS.name}
-        self._rungs = int(given.get(RUNGS.name, RUNGS.default))
+        self.method_options: dict[str, OptionValue] = {n: v for n, v in changed.items() if n not in _names(_COMMON)}
+        self._own = {n: v for n, v in changed.items() if n in _names(_COMMON)}
         self._learned: _Learned | None = None
         self._solved: dict[tuple[object, ...], tuple[int, ...] | None] = {}
 
@@ -88,9 +95,14 @@ class OneShotStrategy:
             file: What the training of this search writes.
             costs: Costs of the space by its table.
         """
-        own = OneShotStrategy(self.method, {**self.method_options, RUNGS.name: self._rungs})
+        own = OneShotStrategy(self.method, {**self.method_options, **self._own})
         own._learned = _Learned(file, costs)
         return own
+
+    @property
+    def counts_cost(self) -> str:
+        """When the training counts the expected cost: ``"budget"``, ``"always"`` or ``"never"``."""
+        return str(self._own.get(COST.name, COST.default))
 
     @property
     def is_trained(self) -> bool:
@@ -190,7 +202,8 @@ class OneShotStrategy:
         prices = self._prices(key)
         top = fixed.get(name_of_key(key), np.inf)
         within = prices[prices < top]
-        shares = np.arange(self._rungs - 1, 0, -1) / self._rungs
+        count = int(self._own.get(RUNGS.name, RUNGS.default))
+        shares = np.arange(count - 1, 0, -1) / count
         rungs = np.quantile(within, shares).tolist() if len(within) else []
         return [fixed, *({**fixed, name_of_key(key): upper} for upper in rungs)]
 
@@ -240,4 +253,8 @@ class OneShotStrategy:
 
 def one_shot_options(method: str) -> tuple[StrategyOption, ...]:
     """Return the options of a one-shot method as a strategy."""
-    return (*method_options(method), RUNGS)
+    return (*method_options(method), *_COMMON)
+
+
+def _names(options: Sequence[StrategyOption]) -> list[str]:
+    return [option.name for option in options]

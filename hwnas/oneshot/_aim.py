@@ -16,9 +16,10 @@ class Aim:
     """What a training knows of costs.
 
     Attributes:
-        expected: The cost that counts.
+        expected: The cost that is followed.
         reference: What counts as 1, in the cost's unit: its budget, or the median of random networks.
         is_budget: Whether `reference` is a budget.
+        counts: Whether the training counts the cost, or only records it.
         budgets: Hard budgets by the name of the cost, as the table prices it: ``{"latency": 4.0}``.
         digest: What tells the prices from others, for checkpoints.
     """
@@ -26,6 +27,7 @@ class Aim:
     expected: ExpectedCost
     reference: float
     is_budget: bool = False
+    counts: bool = True
     budgets: Mapping[str, float] = field(default_factory=dict)
     digest: str = ""
 
@@ -37,7 +39,7 @@ class Aim:
     def identity(self) -> dict[str, object]:
         """What a checkpoint belongs to."""
         return {
-            "cost": f"{self.expected.key} towards {self.reference!r}",
+            "cost": f"{self.expected.key} towards {self.reference!r}" if self.counts else "none",
             "budgets": repr(sorted(self.budgets.items())),
             "prices": self.digest,
         }

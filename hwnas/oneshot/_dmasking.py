@@ -53,9 +53,7 @@ class DMasking(OneShotMethod):
     options: ClassVar[tuple[StrategyOption, ...]] = (
         StrategyOption("lr", 0.0, "learning rate of the logits; 0: .01, more for few steps", minimum=0.0, maximum=10.0),
         StrategyOption("tau", 5.0, "temperature of the first epoch", minimum=1e-3, maximum=1e3),
-        StrategyOption(
-            "tau_decay", 0.956, "factor of the temperature in 1/90 of all epochs", minimum=0.5, maximum=1.0
-        ),
+        StrategyOption("tau_decay", 0.956, "factor of the temperature in 1/90 of all epochs", minimum=0.5, maximum=1.0),
         StrategyOption("alpha", 0.2, "weight of the cost in the loss", minimum=1e-6, maximum=1e6),
         StrategyOption("beta", 0.6, "exponent of the logarithm of the cost", minimum=0.0, maximum=100.0),
         StrategyOption("excess", 1.0, "exponent of what the cost is over the budget", minimum=0.0, maximum=100.0),

@@ -46,9 +46,7 @@ class PVNAS(OneShotMethod):
     share: ClassVar[float] = 0.5
     options: ClassVar[tuple[StrategyOption, ...]] = (
         StrategyOption("cycles", 3, "cycles of the learning rate; each gives a distribution", minimum=1, maximum=100),
-        StrategyOption(
-            "lr", 0.0, "learning rate of logits; 0: 3e-4, more for few steps", minimum=0.0, maximum=10.0
-        ),
+        StrategyOption("lr", 0.0, "learning rate of logits; 0: 3e-4, more for few steps", minimum=0.0, maximum=10.0),
         StrategyOption("latency_weight", 1.0, "weight of the cost over the budget", minimum=0.0, maximum=1e6),
         StrategyOption("frozen", 0.2, "share of each cycle before the distribution moves", minimum=0.0, maximum=0.9),
     )

@@ -47,9 +47,10 @@ class TrainingRecord:
         options: Its options.
         choices: Names of the space's choices.
         values: Their values, in words.
-        cost: Key of the cost that the training counted; None for none.
+        cost: Key of the cost that the training followed; None for none.
         reference: What counts as 1 of that cost: its budget, else the median of random networks; None without a cost.
         is_budget: Whether `reference` is a budget.
+        counts: Whether the cost was part of what the distribution learned from.
         epochs: One entry for each finished epoch.
         snapshots: The distributions that architectures are taken from.
         weight_samples: Train samples that steps of the weights saw.
@@ -66,6 +67,7 @@ class TrainingRecord:
     cost: str | None = None
     reference: float | None = None
     is_budget: bool = False
+    counts: bool = False
     epochs: list[EpochRecord] = field(default_factory=list)
     snapshots: list[Probabilities] = field(default_factory=list)
     weight_samples: int = 0

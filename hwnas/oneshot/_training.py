@@ -176,6 +176,7 @@ class _Learner:
             None if aim is None else aim.expected.key,
             None if aim is None else aim.reference,
             aim is not None and aim.is_budget,
+            aim is not None and aim.counts,
         )
         learning = sum(method.learns(epoch) for epoch in range(recipe.epochs))
         method.expect_steps(learning * len(self._own_loader or self.loader))
@@ -276,7 +277,7 @@ class _Learner:
         return self.space.decode(codes) if bool(self.space.valid_codes(codes[None])[0]) else None
 
     def _cost(self) -> Tensor | None:
-        return None if self.aim is None else self.aim.share(self.method.priced())
+        return None if self.aim is None or not self.aim.counts else self.aim.share(self.method.priced())
 
     def _judge(self, arch: Architecture) -> float:
         """Return the validation metric of a network with its own batch-norm statistics, higher is better."""
@@ -288,7 +289,7 @@ class _Learner:
 
     def _progress(self) -> float:
         steps = len(self.loader)
-        return (self._epoch * steps + self._step) / (self.recipe.epochs * steps)
+        return (self._epoch * steps + self._step - 1) / (self.recipe.epochs * steps)
 
     def _generator(self, epoch: int, what: int) -> np.random.Generator:
         return np.random.default_rng([self.settings.seed, 1 + epoch, what])
