@@ -46,7 +46,12 @@ STRATEGIES = {
     "smem": "two populations evolve on a surrogate that learns from comparisons in pairs, after SMEM-NAS",
     "controller": "a recurrent policy that PPO trains on the rewards of finished trials, after NAS-FCOS",
 }
-ABOUT = {"space": SPACES, "task": TASKS, "strategy": STRATEGIES, "evaluator": EVALUATORS}
+ONE_SHOT = {
+    "dmasking": "one-shot: Gumbel softmax over masks of widths, cost in the loss, after FBNetV2; trains its own supernet",
+    "pvnas": "one-shot: cycles of gradient search, networks of each, after PV-NAS; trains its own supernet",
+}
+"""Strategies that learn a distribution over choices while they train the supernet."""
+ABOUT = {"space": SPACES, "task": TASKS, "strategy": {**STRATEGIES, **ONE_SHOT}, "evaluator": EVALUATORS}
 
 
 def about_lines(kind: str) -> list[str]:

@@ -53,12 +53,18 @@ def bound_strategy(strategy: Strategy, run: Run, costs: SearchCosts) -> Strategy
     return strategy.bound(run.path / EVALUATOR_FOLDER / FILE, costs.space_costs)
 
 
-def opening_of(setup: SearchSetup, count: int) -> npt.NDArray[np.int64] | None:
-    """Return the codes ``(n, d)`` that the first batch begins with; None where nothing is known before it."""
+def opening_of(setup: SearchSetup, count: int, *, trained: bool) -> npt.NDArray[np.int64] | None:
+    """Return the codes ``(n, d)`` that the first batch begins with; None where nothing is known before it.
+
+    Args:
+        setup: The search.
+        count: Number of architectures wanted.
+        trained: Whether the training of a one-shot method is finished.
+    """
     if setup.warm_start is not None:
         return setup.warm_start.codes(setup.space)
     strategy = setup.strategy
-    if not isinstance(strategy, OneShotStrategy) or not (strategy.is_trained or setup.run.has_trials()):
+    if not isinstance(strategy, OneShotStrategy) or not trained:
         return None
     problem = setup.problem_with(_first_budgets(setup))
     return strategy.opening(problem, count, setup.run.settings.seed)

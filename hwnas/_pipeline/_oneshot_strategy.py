@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._costs._cost import name_of_key
-from hwnas._costs._space_costs import CostOfCodes, SpaceCosts
+from hwnas._costs._space_costs import SpaceCosts
 from hwnas._errors import BudgetError, HwnasError
 from hwnas.oneshot import method_options
-from search import OptionValue, Problem, StrategyOption, Suggestion, check_options
+from search import Constraint, Objective, OptionValue, Problem, StrategyOption, Suggestion, check_options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -103,11 +103,6 @@ class OneShotStrategy:
     def counts_cost(self) -> str:
         """When the training counts the expected cost: ``"budget"``, ``"always"`` or ``"never"``."""
         return str(self._own.get(COST.name, COST.default))
-
-    @property
-    def is_trained(self) -> bool:
-        """Whether the training of the search has written something."""
-        return self._bound.file.exists()
 
     def opening(self, problem: Problem, count: int, seed: int) -> IntArray:
         """Return the codes ``(count, d)`` that the first batch begins with; fewer where there are no more.
@@ -209,11 +204,8 @@ class OneShotStrategy:
 
     def _scale(self, problem: Problem, key: str) -> float:
         """Return how many times the problem's expectation of a cost the table's price is, in the median."""
-        functions: list[CostOfCodes] = [
-            part.cost_function
-            for part in (*problem.constraints, *problem.objectives)
-            if part.name == key and part.cost_function is not None
-        ]
+        parts: list[Constraint | Objective] = [*problem.constraints, *problem.objectives]
+        functions = [part.cost_function for part in parts if part.name == key and part.cost_function is not None]
         expected = np.asarray(functions[0](self._networks))
         return float(np.nanmedian(self._prices(key) / expected))
 

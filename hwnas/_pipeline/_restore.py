@@ -17,8 +17,12 @@ def initial_size(settings: SearchSettings) -> int:
     return max(_FIRST, settings.proposals)
 
 
-def restore_study(setup: SearchSetup) -> Study:
+def restore_study(setup: SearchSetup, *, prepared: bool = False) -> Study:
     """Restore the study from the finished trials.
+
+    Args:
+        setup: The search.
+        prepared: Whether the evaluators are prepared; where there are trials, they were.
 
     Raises:
         HwnasError: The journal is not what this search would have written.
@@ -34,7 +38,7 @@ def restore_study(setup: SearchSetup) -> Study:
             initial=initial_size(settings),
             batch=settings.proposals,
             earlier=[(phase.until, setup.problem_with(phase.budgets)) for phase in setup.run.phases_at(len(trials))],
-            first=opening_of(setup, initial_size(settings)),
+            first=opening_of(setup, initial_size(settings), trained=prepared or len(trials) > 0),
         )
         for record in journal.records:
             if record.arch != setup.space.format(setup.space.decode(record.codes)):

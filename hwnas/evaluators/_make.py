@@ -105,7 +105,8 @@ def make_evaluator(
     more = {} if statistics is None else {"bn_statistics": cast(int, statistics)}
     recipe = default_recipe(task, **options)
     if method is not None:
-        return OneShotEvaluator(*method, space, task, recipe, **common, **start, **more)  # type: ignore[arg-type]
+        name, own = method
+        return OneShotEvaluator(name, own, space, task, recipe, **common, **start, **more)  # type: ignore[arg-type]
     return SupernetEvaluator(space, task, recipe, **common, **start, **more)  # type: ignore[arg-type]
 
 

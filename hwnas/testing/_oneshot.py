@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ class KnownSpace(ChoiceGraphSpace):
             x = graph.add(f"conv{number}", ops.conv, x, channels=width, kernel=kernel, act="relu")
         pool = graph.add("pool", ops.global_pool, x)
         features = graph.add("features", ops.linear, pool, features=graph.choice("features", (10, 20, 30)))
-        return graph.finish(graph.add("classes", ops.linear, features, features=2))
+        return graph.finish(graph.add("classes", ops.linear, features, features=10))
 
 
 def check_one_shot_method(make: MakeMethod) -> None:
@@ -184,9 +185,9 @@ def _begun(make: MakeMethod, space: Space) -> OneShotMethod:
 
 def _trained(
     make: MakeMethod, space: Space, *, seed: int = 0, cost: float | None = None
-) -> tuple[OneShotMethod, list[Mapping[str, object]]]:
+) -> tuple[OneShotMethod, list[dict[str, Any]]]:
     """Return a method after all epochs, and its state after each."""
-    method, states = _begun(make, space), []
+    method, states = _begun(make, space), list[dict[str, Any]]()
     for epoch in range(_EPOCHS):
         _epoch(method, epoch, _Loss(space), np.random.default_rng([seed, epoch]), cost)
         states.append(method.state())
