@@ -47,8 +47,8 @@ STRATEGIES = {
     "controller": "a recurrent policy that PPO trains on the rewards of finished trials, after NAS-FCOS",
 }
 ONE_SHOT = {
-    "dmasking": "one-shot: Gumbel softmax over masks of widths, cost in the loss, after FBNetV2; trains its own supernet",
-    "pvnas": "one-shot: cycles of gradient search, networks of each, after PV-NAS; trains its own supernet",
+    "dmasking": "one-shot: Gumbel softmax of choices, widths as masks, cost in the loss, after FBNetV2",
+    "pvnas": "one-shot: cycles of gradient search, networks from each of them, after PV-NAS",
 }
 """Strategies that learn a distribution over choices while they train the supernet."""
 ABOUT = {"space": SPACES, "task": TASKS, "strategy": {**STRATEGIES, **ONE_SHOT}, "evaluator": EVALUATORS}

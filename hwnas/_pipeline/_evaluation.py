@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hwnas._common._foreign import Foreign
-from hwnas._pipeline._oneshot import give_aim
+from hwnas._pipeline._oneshot import give_aim, tell_training
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._runs._run import EVALUATOR_FOLDER
 from hwnas._runs._watch import every
@@ -41,6 +41,7 @@ def prepare_evaluators(setup: SearchSetup, progress: TextProgress) -> None:
     with Foreign(f"evaluator {setup.evaluator.name}"):
         what = "training the first network" if setup.evaluator.name == "train" else "training"
         setup.evaluator.prepare(run.folder(EVALUATOR_FOLDER), announced(every(_LINE_S, progress), progress, what))
+    tell_training(setup, progress)
     if setup.low_fidelity is not None:
         progress(f"preparing the low-fidelity evaluator {setup.low_fidelity.name}")
         setup.low_fidelity.prepare(run.folder(_LOW_FIDELITY), every(_LINE_S, progress))

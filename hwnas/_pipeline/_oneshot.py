@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from hwnas._costs._cost import LATENCY, cost_named, name_of_key
+from hwnas._costs._cost import LATENCY, cost_named, cost_of_key, name_of_key
 from hwnas._errors import HwnasError
 from hwnas._pipeline._oneshot_strategy import OneShotStrategy
 from hwnas._pipeline._setup import SearchCosts, SearchSetup
@@ -17,7 +17,9 @@ from hwnas._runs._options import DEFAULT_STATISTIC
 from hwnas._runs._run import EVALUATOR_FOLDER, Run
 from hwnas._runs._settings import SearchSettings
 from hwnas.evaluators import Evaluator, OneShotEvaluator
+from hwnas.oneshot import read_training
 from hwnas.oneshot._record import FILE
+from profilers import TextProgress
 from search import Strategy
 
 if TYPE_CHECKING:
@@ -90,6 +92,18 @@ def give_aim(setup: SearchSetup) -> None:
         settings = replace(setup.run.settings, budgets=_first_budgets(setup))
         assert isinstance(setup.strategy, OneShotStrategy)
         evaluator.aim = _aim_of(settings, setup.costs, setup.strategy.counts_cost)
+
+
+def tell_training(setup: SearchSetup, progress: TextProgress) -> None:
+    """Say what the training of a one-shot method cost, and what the distribution came to."""
+    if not isinstance(setup.evaluator, OneShotEvaluator):
+        return
+    record = read_training(setup.run.path / EVALUATOR_FOLDER / FILE)
+    progress(record.cost_line)
+    last, cost = record.epochs[-1], None if record.cost is None else cost_of_key(record.cost)
+    if cost is not None and last.expected is not None:
+        budget = f" (budget {cost.format(record.reference)})" if record.is_budget and record.reference else ""
+        progress(f"expected {cost.title} {cost.format(last.expected)}{budget}, entropy {last.entropy:.0%}")
 
 
 def _aim_of(settings: SearchSettings, costs: SearchCosts, counts: str) -> Aim:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ def method_options(name: str) -> tuple[StrategyOption, ...]:
     return _class_of(name).options
 
 
-def parse_method_options(name: str, texts: list[str]) -> dict[str, OptionValue]:
+def parse_method_options(name: str, texts: Iterable[str]) -> dict[str, OptionValue]:
     """Read options from texts ``name=value``, as keywords for `make_method`.
 
     Raises:
@@ -65,7 +66,8 @@ def make_method(name: str, space: Space, *, epochs: int, **options: object) -> O
         values[key] = _allowed(name, option, option.check(given), given)
     if epochs < 1:
         raise HwnasError(f"method {name}: epochs must be 1 or more, got {epochs}")
-    return kind(space, epochs=epochs, **values)
+    make: Callable[..., OneShotMethod] = kind
+    return make(space, epochs=epochs, **values)
 
 
 def _class_of(name: str) -> type[OneShotMethod]:

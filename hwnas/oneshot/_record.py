@@ -81,6 +81,16 @@ class TrainingRecord:
         """Train samples of all steps: what the training cost, whatever machine it ran on."""
         return self.weight_samples + self.distribution_samples
 
+    @property
+    def cost_line(self) -> str:
+        """What the training cost, in words."""
+        rest = f", {self.judged_samples:,} validation samples to judge networks" if self.judged_samples else ""
+        own = f" ({self.distribution_samples:,} of them for the distribution)" if self.distribution_samples else ""
+        return (
+            f"{self.method}: {len(self.epochs)} epochs, {self.train_samples:,} train samples{own}{rest}, "
+            f"{self.seconds:.1f} s"
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-able data."""
         return {"format": FORMAT, **asdict(self)}
