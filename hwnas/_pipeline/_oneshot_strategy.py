@@ -31,7 +31,10 @@ COST = StrategyOption(
     "when the training counts the expected cost: where it has a budget, always or never",
     choices=("budget", "always", "never"),
 )
-_COMMON = (RUNGS, COST)
+SINGLE = StrategyOption(
+    "single", 0.5, "share of the weights' steps that train one drawn network, not the mixture", minimum=0.0, maximum=1.0
+)
+_COMMON = (RUNGS, COST, SINGLE)
 """Options that the strategies of all methods have."""
 _NETWORKS = 2000
 """Random networks whose prices give the ladder of budgets."""
@@ -65,12 +68,13 @@ class OneShotStrategy:
 
     Args:
         method: Name of the one-shot method.
-        options: Options of the method, ``rungs`` and ``cost``.
+        options: Options of the method, and those of all methods (``rungs``, ``cost``, ``single``).
 
     Attributes:
         name: The method with the options that differ from their defaults.
         method: Name of the method.
         method_options: The options that are the method's.
+        single: Share of the weights' steps that train one network.
 
     Raises:
         SearchError: An option is unknown or its value is not allowed.
@@ -83,6 +87,7 @@ class OneShotStrategy:
         listed = ", ".join(f"{name}={value}" for name, value in changed.items())
         self.name = f"{method}({listed})" if listed else method
         self.method = method
+        self.single = float(given.get(SINGLE.name, SINGLE.default))
         self.method_options: dict[str, OptionValue] = {n: v for n, v in changed.items() if n not in _names(_COMMON)}
         self._own = {n: v for n, v in changed.items() if n in _names(_COMMON)}
         self._learned: _Learned | None = None

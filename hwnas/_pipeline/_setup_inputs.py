@@ -166,7 +166,8 @@ def _make_evaluator(
     if task is None:
         return make_evaluator(settings.evaluator, space, None, **options)
     device = settings.device if settings.device.startswith("cuda") else "cpu"
-    method = (strategy.method, strategy.method_options) if isinstance(strategy, OneShotStrategy) else None
+    one_shot = strategy if isinstance(strategy, OneShotStrategy) else None
+    method = None if one_shot is None else (one_shot.method, one_shot.method_options, one_shot.single)
     return make_evaluator(
         settings.evaluator,
         space,

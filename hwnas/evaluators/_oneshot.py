@@ -37,6 +37,7 @@ class OneShotEvaluator(SupernetEvaluator):
         initial: Tensors that the shared weights start from; None for He initialisation.
         initial_digest: What tells them from others; None for their own SHA-256.
         teacher: A trained network that the weights learn from beside the targets; None for none.
+        single: Share of the weights' steps that train one drawn network in place of the mixture.
 
     Attributes:
         aim: The cost that the training counts; set before `prepare`, None where costs do not count.
@@ -62,6 +63,7 @@ class OneShotEvaluator(SupernetEvaluator):
         initial: Mapping[str, npt.NDArray[np.float32]] | None = None,
         initial_digest: str | None = None,
         teacher: Teacher | None = None,
+        single: float = 0.5,
     ) -> None:
         if precision == "mixed":
             raise EvaluatorError(
@@ -90,12 +92,14 @@ class OneShotEvaluator(SupernetEvaluator):
             teacher=teacher,
         )
         self.method, self.method_options = method, dict(method_options)
+        self.single = single
         self.aim: Aim | None = None
 
     @property
     def settings(self) -> dict[str, object]:
         """Those of the supernet, and the method with its options."""
-        return {**super().settings, "oneshot": {"method": self.method, "options": dict(self.method_options)}}
+        own = {"method": self.method, "options": dict(self.method_options), "single": self.single}
+        return {**super().settings, "oneshot": own}
 
     def __getstate__(self) -> dict[str, object]:
         """Leave out what only a training needs."""
@@ -114,7 +118,7 @@ class OneShotEvaluator(SupernetEvaluator):
             supernet,
             self.task,
             self.recipe,
-            TrainingSettings(options, self.seed, self.device, self.threads, self.bn_statistics),
+            TrainingSettings(options, self.seed, self.device, self.threads, self.bn_statistics, self.single),
             aim=self.aim,
             beginning=Beginning(self._initial, self._initial_digest, self._teacher),
             folder=workdir,

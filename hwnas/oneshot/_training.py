@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hwnas.oneshot._aim import Aim
-from hwnas.oneshot._distribution import probabilities
+from hwnas.oneshot._distribution import probabilities, sample_codes
 from hwnas.oneshot._method import OneShotMethod
 from hwnas.oneshot._mixture import Mixture
 from hwnas.oneshot._record import FILE, FORMAT, EpochRecord, TrainingRecord, entropy
@@ -42,6 +42,8 @@ class TrainingSettings:
         device: ``"cpu"`` or ``"cuda"``.
         threads: Torch's threads on the CPU; None for its own choice.
         bn_statistics: Train samples behind the batch norms of networks that are judged in training.
+        single: Share of the weights' steps that train one network, drawn from what the method drew, in place of the
+            mixture; without any, networks that are cut out afterwards may fit the weights badly.
     """
 
     options: Mapping[str, Any]
@@ -49,6 +51,7 @@ class TrainingSettings:
     device: str = "cpu"
     threads: int | None = None
     bn_statistics: int = 512
+    single: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ def train_one_shot(
         "data": task.fingerprint,
         "recipe": repr(sorted(recipe.as_dict().items())),
         "seed": settings.seed,
+        "single": settings.single,
         **(aim.identity if aim is not None else {"cost": "none"}),
     }
     with compute_threads(settings.threads):
@@ -203,7 +207,9 @@ class _Learner:
         self.record.weight_samples += len(x)
         joint = self._own_loader is None and self._learns
         drawn = self.method.draw(rng)
-        leaves = [vector.detach().requires_grad_(joint) for vector in drawn]
+        single = not joint and self.settings.single > 0 and rng.random() < self.settings.single
+        kept = self._one_network(drawn, rng) if single else drawn
+        leaves = [vector.detach().requires_grad_(joint) for vector in kept]
         loss, outputs = self._loss(x, targets, leaves, rng)
         total = loss
         if self.teacher is not None:
@@ -268,6 +274,13 @@ class _Learner:
                 small = self.task.at_shape(x, self.mixture.input_shape(sampled))
                 output = self.mixture(small, drawn, sampled).float()
         return self.task.loss((output,), targets, self.recipe.task_settings), (output,)
+
+    def _one_network(self, drawn: list[Tensor], rng: np.random.Generator) -> list[Tensor]:
+        """Return one network of a draw as a distribution; the draw itself where that is no network."""
+        codes = sample_codes(drawn, 1, rng)
+        if not bool(self.space.valid_codes(codes)[0]):
+            return drawn
+        return [torch.eye(len(v), dtype=v.dtype)[code] for v, code in zip(drawn, codes[0].tolist(), strict=True)]
 
     def _only(self, drawn: list[Tensor]) -> Architecture | None:
         """Return the architecture that has all probability; None where the draw is a mixture."""

@@ -8,7 +8,7 @@ import torch
 from hwnas._costs._space_costs import SpaceCosts
 from hwnas.oneshot import ExpectedCost, Solver, make_method
 from hwnas.spaces import ChoiceGraph, ChoiceGraphSpace
-from latency_tables import Entry, LatencyTable
+from latency_tables import SESSION, Entry, LatencyTable
 from profilers import ops
 
 WIDTHS = tuple(range(8, 68, 4))

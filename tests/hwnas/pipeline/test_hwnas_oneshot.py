@@ -279,7 +279,7 @@ def test_it_proposes_in_a_search_alone():
     problem = make_problem(SPACE, {"latency_ms": COSTS.latency_ms}, ("latency",), {})
     with pytest.raises(hwnas.HwnasError, match="proposes what a search has trained"):
         make_strategy("dmasking").opening(problem, 1, 0)
-    assert [option.name for option in strategy_options("dmasking")][-2:] == ["rungs", "cost"]
+    assert [option.name for option in strategy_options("dmasking")][-3:] == ["rungs", "cost", "single"]
     assert make_strategy("dmasking", tau=2.0).name == "dmasking(tau=2.0)"
     with pytest.raises(SearchError, match="unknown strategy"):
         make_strategy("nosuch")
