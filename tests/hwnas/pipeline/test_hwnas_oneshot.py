@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from made_tables import made_table
+from simulated_device import AdditiveBackend
 
 import hwnas
 from hwnas._cli import main
+from hwnas._pipeline._measuring_cost import MeasuringCost
 from hwnas._pipeline._oneshot import counted_cost
 from hwnas._pipeline._oneshot_strategy import OneShotStrategy
 from hwnas._pipeline._strategies import make_strategy, strategy_options
@@ -242,6 +244,23 @@ def test_what_it_cannot_do_is_said_in_one_line(tmp_path, options, line):
         search(tmp_path / "run", **options)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_trials_are_measured_and_keep_the_budget_by_their_measurements(tmp_path):
+    """The device is a fifth slower than its table says: the search learns it, and proposes cheaper networks."""
+    table = hwnas.profile(SPACE, AdditiveBackend(image_channels=1), out=tmp_path / "table.json", networks=2)
+    budget = float(np.median(SpaceCosts(SPACE, table).latency_ms(GRID)))
+    device = AdditiveBackend(image_channels=1, slower=lambda op: 1.2)
+    more = {"table": table, "device": device, "offline": False, "measure": "trials", "samples": 20}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MeasuringCost, "allowance_s", lambda cost, trials: 1e6)
+        search(tmp_path / "run", latency_budget=budget, **more)
+        search(tmp_path / "run", latency_budget=budget, **{**more, "samples": 22})  # proposed again, as they were
+    measured = trials(tmp_path / "run")
+    assert len(measured) == 22
+    assert len(set(proposed(tmp_path / "run"))) == 22
+    assert all("latency_ms" in trial["measurements"] for trial in measured)
+    assert all(trial["values"]["latency_ms"] <= budget for trial in measured[15:])
 
 
 class Closed(hwnas.Space):
