@@ -24,8 +24,8 @@ def distribution_plot(record: TrainingRecord) -> bytes:
         left.plot(epochs, [epoch.expected for epoch in record.epochs], color=BLUE, marker="o", markersize=3)
         if record.is_budget and record.reference is not None:
             left.axhline(record.reference, color="black", linestyle="--", linewidth=1, label="budget")
-            left.legend(frameon=False, fontsize=8)
-        left.set_ylim(bottom=0)
+            left.legend(frameon=False, fontsize=8, loc="lower right")
+        left.set_ylim(0, 1.08 * max(left.get_ylim()[1], record.reference or 0.0))
         left.set_ylabel(printable(f"expected {axis_label(record.cost)}"))
     left.set_title("Expected cost of a drawn network")
     for column, values in enumerate(record.values):
@@ -50,7 +50,6 @@ def distribution_section(record: TrainingRecord | None, pictures: dict[str, byte
     """Return the section; nothing without a one-shot training."""
     if record is None:
         return ""
-    several = len(record.snapshots) > 1
     parts = [
         "<h2>How the distribution developed</h2>",
         f"<p>{escape(record.cost_line)}.{_aim(record)}</p>",
@@ -60,9 +59,14 @@ def distribution_section(record: TrainingRecord | None, pictures: dict[str, byte
         "independent. Networks come from this distribution: the most probable one within each of a ladder of budgets, "
         "then draws.</p>",
     ]
+    count = len(record.snapshots)
     for number, snapshot in enumerate(record.snapshots):
-        parts.append(f"<h3>Distribution {len(record.snapshots) - number}</h3>" if several else "")
-        parts.append(_probabilities(record, snapshot))
+        title = f"Distribution {count - number} of {count}"
+        shown = _probabilities(record, snapshot)
+        if number:
+            parts.append(f"<details><summary>{title}</summary>{shown}</details>")
+        else:
+            parts += [f"<h3>{title}</h3>" if count > 1 else "", shown]
     return "".join(parts)
 
 

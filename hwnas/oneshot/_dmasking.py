@@ -32,7 +32,8 @@ class DMasking(OneShotMethod):
     expected cost of the same draw: a product, so that the cost weighs less once the network is good.
 
     **Ours.** The paper's cost is in microseconds or MACs; here 1 is the budget, and its logarithm counts as 10, about
-    that of FBNet's budgets. A factor ``max(1, c) ** excess`` pulls towards the budget; 0 gives the published loss.
+    that of FBNet's budgets. That loss pulls below any budget, so with ``goal=budget`` what is within the budget costs
+    nothing, and a factor ``c ** excess`` pulls back what is over it; ``goal=weight`` is the published loss.
     Adam moves a logit by about the learning rate a step: without `lr` it is .01, or ``6 / n`` where there are only n
     steps.
 
@@ -44,6 +45,7 @@ class DMasking(OneShotMethod):
         tau_decay: Its factor an epoch of 90.
         alpha: Weight of the cost.
         beta: Exponent of the cost's logarithm.
+        goal: ``budget`` or ``weight``, see above.
         excess: Exponent of the factor by which the cost is over the budget.
         frozen: Share of the epochs before theta moves.
     """
@@ -56,6 +58,9 @@ class DMasking(OneShotMethod):
         StrategyOption("tau_decay", 0.956, "factor of the temperature in 1/90 of all epochs", minimum=0.5, maximum=1.0),
         StrategyOption("alpha", 0.2, "weight of the cost in the loss", minimum=1e-6, maximum=1e6),
         StrategyOption("beta", 0.6, "exponent of the logarithm of the cost", minimum=0.0, maximum=100.0),
+        StrategyOption(
+            "goal", "budget", "what costs: the excess over the budget, or all", choices=("budget", "weight")
+        ),
         StrategyOption("excess", 1.0, "exponent of what the cost is over the budget", minimum=0.0, maximum=100.0),
         StrategyOption("frozen", 0.1, "share of the training before the distribution moves", minimum=0.0, maximum=0.9),
     )
@@ -70,12 +75,13 @@ class DMasking(OneShotMethod):
         tau_decay: float = 0.956,
         alpha: float = 0.2,
         beta: float = 0.6,
+        goal: str = "budget",
         excess: float = 1.0,
         frozen: float = 0.1,
     ) -> None:
         super().__init__(space, epochs=epochs)
         self._lr, self._tau, self._tau_decay = lr, tau, tau_decay
-        self._alpha, self._beta, self._excess = alpha, beta, excess
+        self._alpha, self._beta, self._goal, self._excess = alpha, beta, goal, excess
         self._frozen = math.floor(frozen * epochs)
         self._logits = Logits(space.cardinalities, lr=rate_for(lr, _LR, 0), weight_decay=_WEIGHT_DECAY)
         self._temperature = tau
@@ -112,8 +118,11 @@ class DMasking(OneShotMethod):
         """Take a step of Adam on theta."""
         total = loss
         if cost is not None:
-            logarithm = (_LOG_BUDGET + cost.log()).clamp(min=1e-3)
-            total = loss * self._alpha * logarithm**self._beta * cost.clamp(min=1.0) ** self._excess
+            counted = cost if self._goal == "weight" else cost.clamp(min=1.0)
+            logarithm = (_LOG_BUDGET + counted.log()).clamp(min=1e-3)
+            total = loss * self._alpha * logarithm**self._beta
+            if self._goal == "budget":
+                total = total * counted**self._excess
         self._logits.step(total)
 
     def state(self) -> dict[str, Any]:

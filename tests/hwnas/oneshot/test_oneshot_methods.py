@@ -71,15 +71,16 @@ def test_temperatures_of_dmasking_fall_as_far_in_short_trainings():
     assert method._temperature == pytest.approx(5 * 0.956**80)
 
 
-def test_the_loss_of_dmasking_is_a_product_with_the_cost():
-    """At the budget alpha 10^beta; over it more than in proportion."""
-    method, seen = DMasking(SPACE, epochs=3), []
+@pytest.mark.parametrize("goal", ["budget", "weight"])
+def test_the_loss_of_dmasking_is_a_product_with_the_cost(goal):
+    """Published: alpha log(cost)^beta. Towards a budget: nothing within it, and more than that over it."""
+    method, seen = DMasking(SPACE, epochs=3, goal=goal), []
     method._logits.step = lambda total: seen.append(float(total))
     for cost in (1.0, 2.0, 0.5):
         method.step(torch.tensor(3.0), torch.tensor(cost), 0.0)
-    assert seen[0] == pytest.approx(3 * 0.2 * 10**0.6)
-    assert seen[1] == pytest.approx(3 * 0.2 * (10 + math.log(2)) ** 0.6 * 2)
-    assert seen[2] == pytest.approx(3 * 0.2 * (10 - math.log(2)) ** 0.6)
+    at, over, within = (0.6 * (10 + math.log(cost)) ** 0.6 for cost in (1.0, 2.0, 0.5))
+    expected = [at, over, within] if goal == "weight" else [at, 2 * over, at]
+    assert seen == pytest.approx(expected)
 
 
 def test_pvnas_keeps_one_distribution_a_cycle_the_last_one_first():

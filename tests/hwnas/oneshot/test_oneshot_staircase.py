@@ -64,10 +64,10 @@ def loss_of(arch):
 
 def learned(cost, budget):
     """The distribution that dmasking learns from the known loss and an expected cost."""
-    method = make_method("dmasking", SPACE, epochs=EPOCHS, excess=4.0)
+    method = make_method("dmasking", SPACE, epochs=EPOCHS)
     method.expect_steps(EPOCHS * STEPS)
     for epoch in range(EPOCHS):
-        rng = np.random.default_rng(epoch)
+        rng = np.random.default_rng([0, epoch])
         method.begin_epoch(epoch, rng)
         for step in range(STEPS):
             drawn = method.draw(rng)
@@ -83,11 +83,12 @@ def test_the_latency_loss_beats_the_macs_loss_on_a_staircase():
     solver, gains = Solver(COSTS), []
     middle = np.array([[len(WIDTHS) // 2] * 3])
     typical = float(COSTS.cost("macs")(middle)[0])
-    for share in (0.5, 1.0, 1.6):
+    for share in (0.4, 0.7, 1.0):
         budget = share * typical
         by_macs = solver.solve(learned(macs, budget), {"macs": budget}).architecture
         ms = float(COSTS.latency_ms(SPACE.encode(by_macs))[0])
         by_latency = solver.solve(learned(latency, ms), {"latency": ms * (1 + 1e-9)}).architecture
         gains.append(loss_of(by_macs) - loss_of(by_latency))
-    assert min(gains) >= 0
-    assert np.mean(gains) > 0.02
+        assert all(width % STEP == 0 for width in by_latency.values)
+    assert min(gains) > 0
+    assert np.mean(gains) > 0.05

@@ -1,6 +1,7 @@
 """A one-shot method as the strategy of a search: its networks are ordinary trials."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,13 +11,16 @@ from simulated_device import AdditiveBackend
 
 import hwnas
 from hwnas._cli import main
+from hwnas._common._canvas import pictures_of
 from hwnas._pipeline._measuring_cost import MeasuringCost
 from hwnas._pipeline._oneshot import counted_cost
 from hwnas._pipeline._oneshot_strategy import OneShotStrategy
 from hwnas._pipeline._strategies import make_strategy, strategy_options
+from hwnas._report._distribution import distribution_plot, distribution_section
+from hwnas._runs._compare import compare_runs
 from hwnas._runs._settings import SearchSettings
 from hwnas.costs import SpaceCosts, make_problem
-from hwnas.oneshot import TrainingRecord, read_training
+from hwnas.oneshot import EpochRecord, TrainingRecord, read_training
 from hwnas.testing._oneshot import KnownSpace
 from latency_tables import save_table
 from search import SearchError, Study
@@ -70,6 +74,32 @@ def test_its_networks_are_trials_within_the_budget_each_once(whole):
     assert len(record.epochs) == 2
     assert (out / "report.html").is_file()
     assert json.loads((out / "pareto.json").read_text())
+
+
+def test_report_and_comparison_state_what_the_training_cost(whole, tmp_path):
+    out, lines = whole
+    record = read_training(out / "evaluator" / "oneshot.json")
+    assert record.cost_line in lines
+    assert "train samples" in record.cost_line
+    page = (out / "report.html").read_text()
+    assert "<h2>How the distribution developed</h2>" in page
+    assert f"<p>{record.cost_line}. The expected latency counted in the loss as a share of" in page
+    assert page.count("<dt>kernel0</dt>") >= 1
+    shutil.copytree(out, tmp_path / "copy")
+    comparison = compare_runs([out, tmp_path / "copy"])
+    assert sum(record.cost_line in note for note in comparison.notes) == 2
+    assert comparison.as_dict()["runs"][0]["training"]["samples"] == record.train_samples
+
+
+def test_the_picture_and_other_snapshots(tmp_path):
+    record = record_of([[[0.9, 0.1], [0.004, 0.5, 0.496], [1 / 3] * 3, [1 / 3] * 3]] * 2)
+    record.epochs = [EpochRecord(record.snapshots[0], 0.5, 0.3), EpochRecord(record.snapshots[0], 0.4, 0.2)]
+    picture = pictures_of(lambda: {"distribution": distribution_plot(record)})
+    section = distribution_section(record, picture)
+    assert "data:image/png;base64," in section
+    assert section.count("<details><summary>Distribution 1 of 2</summary>") == 1
+    assert "1 more below 0.5%" in section
+    assert "<span class=more>3 <small>50%</small></span>" in section
 
 
 def test_the_first_one_is_the_most_probable_network_within_the_budget(whole):
@@ -133,8 +163,6 @@ def test_a_search_that_is_cut_in_training_and_in_its_trials_ends_as_the_whole_on
 
 
 def test_another_budget_continues_on_the_same_distribution(whole, tmp_path):
-    import shutil
-
     out = tmp_path / "run"
     shutil.copytree(whole[0], out)
     count, trained = len(trials(out)), (out / "evaluator" / "oneshot.json").read_bytes()
@@ -150,8 +178,6 @@ def test_another_budget_continues_on_the_same_distribution(whole, tmp_path):
 
 
 def test_a_damaged_distribution_stops_a_run_with_trials(whole, tmp_path):
-    import shutil
-
     out = tmp_path / "run"
     shutil.copytree(whole[0], out)
     (out / "evaluator" / "oneshot.json").write_text("{}")
