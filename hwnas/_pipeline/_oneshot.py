@@ -33,7 +33,7 @@ def require_one_shot(settings: SearchSettings, strategy: Strategy, *, own_evalua
     """Refuse what a one-shot method cannot be combined with, before data are loaded.
 
     Raises:
-        HwnasError: Something else evaluates, or the search has no latency table.
+        HwnasError: Something else evaluates, or values of another run are to count.
     """
     if not isinstance(strategy, OneShotStrategy):
         return
