@@ -7,6 +7,7 @@ from hwnas._costs._cost import OWN
 from hwnas._devices._doctor import Finding, examine
 from hwnas._devices._make import DeviceInfo, list_devices
 from hwnas.evaluators import evaluator_names
+from hwnas.oneshot import METHODS
 from hwnas.spaces import space_names
 from hwnas.tasks import task_names
 from profilers import operator_kinds
@@ -26,7 +27,12 @@ def doctor() -> list[Finding]:
 def plugins() -> list[Installed]:
     """List spaces, tasks, strategies, evaluators, devices and costs by name, as ``hwnas plugins`` does."""
     devices = ["cpu", "cuda", "cuda:N", "ssh://"]
-    own = {"space": space_names(), "task": task_names(), "strategy": STRATEGIES, "evaluator": evaluator_names()}
+    own = {
+        "space": space_names(),
+        "task": task_names(),
+        "strategy": [*STRATEGIES, *METHODS],
+        "evaluator": evaluator_names(),
+    }
     return installed({**own, "device": devices, "cost": list(OWN), "operator": list(operator_kinds())})
 
 

@@ -48,7 +48,12 @@ STRATEGIES = {
     "smem": "two populations evolve on a surrogate that learns from comparisons in pairs, after SMEM-NAS",
     "controller": "a recurrent policy that PPO trains on the rewards of finished trials, after NAS-FCOS",
 }
-ABOUT = {"space": SPACES, "task": TASKS, "strategy": STRATEGIES, "evaluator": EVALUATORS}
+ONE_SHOT = {
+    "dmasking": "one-shot: Gumbel softmax of choices, widths as masks, cost in the loss, after FBNetV2",
+    "pvnas": "one-shot: cycles of gradient search, networks from each of them, after PV-NAS",
+}
+"""Strategies that learn a distribution over choices while they train the supernet."""
+ABOUT = {"space": SPACES, "task": TASKS, "strategy": {**STRATEGIES, **ONE_SHOT}, "evaluator": EVALUATORS}
 
 
 def about_lines(kind: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hwnas._errors import HwnasError
+from hwnas._pipeline._oneshot import opening_of
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._runs._settings import SearchSettings
 from search import RestoreError, Study
@@ -18,8 +19,12 @@ def initial_size(settings: SearchSettings) -> int:
     return _FIRST_FULL if settings.opens_cheaply else max(_FIRST, settings.proposals)
 
 
-def restore_study(setup: SearchSetup) -> Study:
+def restore_study(setup: SearchSetup, *, prepared: bool = False) -> Study:
     """Restore the study from the finished trials.
+
+    Args:
+        setup: The search.
+        prepared: Whether the evaluators are prepared; where there are trials, they were.
 
     Raises:
         HwnasError: The journal is not what this search would have written.
@@ -35,7 +40,7 @@ def restore_study(setup: SearchSetup) -> Study:
             initial=initial_size(settings),
             batch=settings.proposals,
             earlier=[(phase.until, setup.problem_with(phase.budgets)) for phase in setup.run.phases_at(len(trials))],
-            first=setup.warm_start.codes(setup.space) if setup.warm_start is not None else None,
+            first=opening_of(setup, initial_size(settings), trained=prepared or len(trials) > 0),
         )
         for record in journal.records:
             if record.arch != setup.space.format(setup.space.decode(record.codes)):

@@ -107,6 +107,8 @@ def search_architectures(setup: SearchSetup, watcher: Watcher, plan: WorkerPlan)
     watcher.begin(WatchedSearch(run, journal.records, setup.space, study.problem.objectives, journal.sync))
     with start_workers(setup, plan, progress) as workers:
         prepare_evaluators(setup, progress)
+        if not study.trials:
+            study = restore_study(setup, prepared=True)  # the first batch may follow from what was trained
         if study.trials:
             progress(f"continuing after {len(study.trials)} trials")
         if study.trials and before is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from hwnas._costs._cost import LATENCY
 from hwnas._pipeline._arena import require_arena
 from hwnas._pipeline._expected import expected_latency, trials_are_measured
+from hwnas._pipeline._oneshot import bound_strategy
 from hwnas._pipeline._overrides import Overrides, require_plain
 from hwnas._pipeline._problem import make_problem
 from hwnas._pipeline._reference_tails import require_statistic, resolve_tails
@@ -94,7 +95,7 @@ def _checked_setup(
         evaluator=inputs.evaluator,
         low_fidelity=inputs.low_fidelity,
         costs=costs,
-        strategy=inputs.strategy,
+        strategy=bound_strategy(inputs.strategy, run, costs),
         problem_with=problem_with,
         problem=problem_with(run.settings.budgets),
         warm_start=warm_start,

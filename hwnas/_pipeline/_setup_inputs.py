@@ -11,6 +11,8 @@ from hwnas._costs._soundness import require_json, require_sound
 from hwnas._devices._make import make_backend
 from hwnas._errors import HwnasError
 from hwnas._pipeline._final_recipe import require_finalizable
+from hwnas._pipeline._oneshot import require_one_shot
+from hwnas._pipeline._oneshot_strategy import OneShotStrategy
 from hwnas._pipeline._overrides import NO_DATA, Overrides
 from hwnas._pipeline._setup import SearchInputs
 from hwnas._pipeline._start import Start, require_use, resolve_start
@@ -23,6 +25,7 @@ from hwnas.evaluators._precision import evaluated_precision
 from hwnas.spaces import Space, make_space, space_defaults, space_identity, with_precision
 from hwnas.tasks import Task, make_task
 from profilers import Backend, TextProgress
+from search import Strategy
 
 
 def resolve_inputs(
@@ -43,13 +46,14 @@ def resolve_inputs(
     strategy = overrides.strategy or make_strategy(settings.strategy_name, **settings.all_strategy_options)
     if overrides.backend is None:
         make_search_backend(settings)
+    require_one_shot(settings, strategy, own_evaluator=overrides.evaluator is not None)
     require_use(settings, own_evaluator=overrides.evaluator is not None, own_space=overrides.space is not None)
     task = resolve_task(settings, overrides, progress)
     space = resolve_space(settings, overrides, task)
     if task is not None:
         task.require_fit(space)
     start = resolve_start(settings, out, space, task, progress)
-    evaluator, low_fidelity = resolve_evaluators(settings, overrides, space, task, start)
+    evaluator, low_fidelity = resolve_evaluators(settings, overrides, space, task, start, strategy)
     for line in _unquantised(settings, evaluator, low_fidelity):
         progress(line)
     require_current(evaluator)
@@ -95,10 +99,15 @@ def resolve_space(settings: SearchSettings, overrides: Overrides, task: Task | N
 
 
 def resolve_evaluators(
-    settings: SearchSettings, overrides: Overrides, space: Space, task: Task | None, start: Start
+    settings: SearchSettings,
+    overrides: Overrides,
+    space: Space,
+    task: Task | None,
+    start: Start,
+    strategy: Strategy,
 ) -> tuple[Evaluator, Evaluator | None]:
-    """Make the evaluator and its low-fidelity stand-in, if any."""
-    evaluator = overrides.evaluator or _make_evaluator(settings, space, task, start)
+    """Make the evaluator and its low-fidelity stand-in, if any; a one-shot method trains its own."""
+    evaluator = overrides.evaluator or _make_evaluator(settings, space, task, start, strategy)
     low_fidelity = _make_low_fidelity(settings, space, task, start)
     require_json(f"evaluator {evaluator.name}", evaluator.settings)
     return evaluator, low_fidelity
@@ -147,7 +156,9 @@ class _TaskShape:
     sample_rate: float | None = None
 
 
-def _make_evaluator(settings: SearchSettings, space: Space, task: Task | None, start: Start) -> Evaluator:
+def _make_evaluator(
+    settings: SearchSettings, space: Space, task: Task | None, start: Start, strategy: Strategy | None = None
+) -> Evaluator:
     options = dict(settings.evaluator_options)
     if settings.latency_column is not None:
         if task is not None:
@@ -157,6 +168,8 @@ def _make_evaluator(settings: SearchSettings, space: Space, task: Task | None, s
         return make_evaluator(settings.evaluator, space, None, **options)
     if settings.evaluator in TRAINS:
         options = {**recipe_changes(settings), **options}
+    one_shot = strategy if isinstance(strategy, OneShotStrategy) else None
+    method = None if one_shot is None else (one_shot.method, one_shot.method_options, one_shot.single)
     return make_evaluator(
         settings.evaluator,
         space,
@@ -167,6 +180,7 @@ def _make_evaluator(settings: SearchSettings, space: Space, task: Task | None, s
         initial=start.initial,
         initial_digest=start.digest,
         teacher=start.teacher,
+        method=method,
         **options,
     )
 

@@ -1,4 +1,4 @@
-"""Strategies by name: those of `search`, and plug-ins."""
+"""Strategies by name: those of `search`, one-shot methods, and plug-ins."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Iterable
 
 import search
 from hwnas._common._plugins import load_plugin, make_plugin, plugin_names, refuse_shadow, takes
+from hwnas._pipeline._oneshot_strategy import OneShotStrategy, one_shot_options
+from hwnas.oneshot import METHODS
 from search import OptionValue, SearchError, Strategy, StrategyOption
 
 
 def strategy_names() -> list[str]:
-    """Return the strategies that `make_strategy` takes: ours without their variants, then plug-ins."""
-    return [*search.STRATEGIES, *plugin_names("strategy", search.strategy_names())]
+    """Return the strategies that `make_strategy` takes: ours without their variants, one-shot methods, plug-ins."""
+    ours = [*search.strategy_names(), *METHODS]
+    return [*search.STRATEGIES, *METHODS, *plugin_names("strategy", ours)]
 
 
 def strategy_options(name: str) -> tuple[StrategyOption, ...]:
@@ -25,6 +28,8 @@ def strategy_options(name: str) -> tuple[StrategyOption, ...]:
     """
     if name in search.strategy_names():
         return search.strategy_options(name)
+    if name in METHODS:
+        return one_shot_options(name)
     maker = load_plugin("strategy", name)
     if maker is None:
         raise SearchError(f"unknown strategy {name!r}; choose from {', '.join(strategy_names())}")
@@ -57,6 +62,9 @@ def make_strategy(name: str, **options: object) -> Strategy:
     if name in search.strategy_names():
         refuse_shadow("strategy", name)
         return search.make_strategy(name, **options)
+    if name in METHODS:
+        refuse_shadow("strategy", name)
+        return OneShotStrategy(name, options)
     declared = strategy_options(name)
     if declared:
         options = dict(search.check_options(name, declared, options))

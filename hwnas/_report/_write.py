@@ -11,6 +11,7 @@ from hwnas._common._canvas import NoPictureError, pictures_of
 from hwnas._errors import RunError
 from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves
+from hwnas._report._distribution import distribution_plot, distribution_section
 from hwnas._report._exhibits import exhibits_section
 from hwnas._report._front import front_data, front_script, front_section
 from hwnas._report._html import escape, image, page
@@ -26,7 +27,9 @@ from hwnas._runs._metrics import metric_of, metric_of_run
 from hwnas._runs._offline import elsewhere_line, is_elsewhere
 from hwnas._runs._options import DEFAULT_STATISTIC
 from hwnas._runs._run import Run
+from hwnas._runs._training import one_shot_training
 from hwnas._version import __version__
+from hwnas.oneshot import TrainingRecord
 from hwnas.spaces import Space
 from hwnas.tasks import Metric
 from latency_tables import LatencyTable, load_table
@@ -57,6 +60,7 @@ def write_report(run: Run, study: Study, space: Space) -> str:
         partition=partition_of(study),
         spent=time_spent(space, table, networks),
         records=_records(run),
+        training=one_shot_training(run),
     )
     why = ""
     try:
@@ -82,6 +86,7 @@ class _Shown:
     partition: Partition | None
     spent: Sequence[Spent]
     records: Sequence[TrialRecord]
+    training: TrainingRecord | None
 
     @property
     def metric(self) -> Metric:
@@ -114,6 +119,7 @@ def _pictures(shown: _Shown) -> dict[str, bytes]:
         "hypervolume_time": _plots.time_curve_plot(curves),
         "latency": _plots.latency_plot(networks),
         "estimates": estimates_plot(pairs, shown.statistic),
+        "distribution": distribution_plot(shown.training) if shown.training else None,
         "partition": partition_plot(partition, study.problem, study.trials, shown.metric) if partition else None,
     }
     return {name: data for name, data in pictures.items() if data is not None}
@@ -154,6 +160,7 @@ def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
         "<h2>Progress</h2>",
         image(pictures, "hypervolume", "Hypervolume against the number of evaluated architectures"),
         image(pictures, "hypervolume_time", "Hypervolume against the time spent on evaluations"),
+        distribution_section(shown.training, pictures),
         _choices_section(shown),
         _partition_section(shown.partition, pictures),
         f"<p class=note>{escape(why)}</p>" if why else "",

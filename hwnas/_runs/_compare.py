@@ -16,6 +16,7 @@ from hwnas._errors import HwnasError
 from hwnas._runs._front import BELOW, hypervolume_curve
 from hwnas._runs._list import PastRun, read_run
 from hwnas._runs._options import DEFAULT_STATISTIC
+from hwnas._runs._training import one_shot_training
 from hwnas.tasks import Metric
 from search import nondominated
 
@@ -94,6 +95,7 @@ class Comparison:
                     ],
                     "trials": len(compared.past.trials),
                     "seconds": round(compared.seconds, 3),
+                    "training": _training(compared.past),
                     "front": [
                         dict(zip(self.objectives, row, strict=True)) for row in compared.values[compared.front].tolist()
                     ],
@@ -216,7 +218,17 @@ def _notes(names: Sequence[str], pasts: Sequence[PastRun]) -> list[str]:
         if len(set(values)) > 1:
             texts = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
             notes.append(f"the runs differ in {fact}: {texts}")
+    for name, past in zip(names, pasts, strict=True):
+        if (record := one_shot_training(past.run)) is not None:
+            notes.append(f"{name} trained before its trials, which the seconds leave out: {record.cost_line}")
     return notes
+
+
+def _training(past: PastRun) -> dict[str, Any] | None:
+    record = one_shot_training(past.run)
+    if record is None:
+        return None
+    return {"samples": record.train_samples, "judged": record.judged_samples, "seconds": round(record.seconds, 3)}
 
 
 def _latency(past: PastRun) -> str:

@@ -20,6 +20,8 @@ from hwnas._runs._same_search import require_same_search
 from hwnas._runs._settings import SearchSettings
 from latency_tables import content_hash, read_json, write_atomic
 
+EVALUATOR_FOLDER = "evaluator"
+"""The folder of a run that its evaluator is prepared in."""
 ORIGINAL = "original"
 """The id of the model that a search started from, in ``pareto.json``."""
 

@@ -6,6 +6,7 @@ from hwnas.evaluators._base import Evaluation, Evaluator, Trainer, require_curre
 from hwnas.evaluators._benchmark import ArchitectureIndex, BenchmarkTable
 from hwnas.evaluators._csv import MS_OF, latency_unit
 from hwnas.evaluators._make import evaluator_names, evaluator_parameters, make_evaluator
+from hwnas.evaluators._oneshot import OneShotEvaluator
 from hwnas.evaluators._precision import metric_at
 from hwnas.evaluators._proxy import PROXIES, ProxyEvaluator
 from hwnas.evaluators._rank import RankCorrelation, draw_benchmark, rank_correlation
@@ -20,6 +21,7 @@ __all__ = [
     "BenchmarkTable",
     "Evaluation",
     "Evaluator",
+    "OneShotEvaluator",
     "ProxyEvaluator",
     "RankCorrelation",
     "SupernetEvaluator",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hwnas._common._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow, takes
 from hwnas._errors import EvaluatorError
 from hwnas.evaluators._base import Evaluator, require_current
+from hwnas.evaluators._oneshot import OneShotEvaluator
 from hwnas.evaluators._proxy import PROXIES, ProxyEvaluator
 from hwnas.evaluators._supernet import SupernetEvaluator
 from hwnas.evaluators._table import TableEvaluator
@@ -44,6 +45,7 @@ def make_evaluator(
     initial: Mapping[str, npt.NDArray[np.float32]] | None = None,
     initial_digest: str | None = None,
     teacher: Teacher | None = None,
+    method: tuple[str, Mapping[str, object], float] | None = None,
     **options: object,
 ) -> Evaluator:
     """Build an evaluator.
@@ -59,6 +61,8 @@ def make_evaluator(
         initial: Weights that trainings of ``supernet`` and ``train`` start from (see these); others do not use them.
         initial_digest: What tells them from others; None for their own SHA-256.
         teacher: A trained network that these trainings learn from.
+        method: Name, options and `single` of the one-shot method that trains the supernet (`OneShotEvaluator`); None
+            for none.
         options: Settings of the training (`hwnas.training.recipe_settings`; None: the default for the task);
             ``bn_statistics`` of ``supernet``; ``halving`` of ``train``. Proxies take ``samples`` alone, ``table:FILE``
             takes ``accuracy_column`` and ``extra_columns``.
@@ -99,8 +103,12 @@ def make_evaluator(
         recipe = default_recipe(task, **options)
         return TrainEvaluator(space, task, recipe, halving=halving, **common, **start)  # type: ignore[arg-type]
     statistics = options.pop("bn_statistics", options.pop("calibration", None))  # the latter in earlier versions
-    more = {} if statistics is None else {"bn_statistics": cast(int, statistics)}
+    more: dict[str, float] = {} if statistics is None else {"bn_statistics": cast(int, statistics)}
     recipe = default_recipe(task, **options)
+    if method is not None:
+        name, own, single = method
+        more = {**more, "single": single}
+        return OneShotEvaluator(name, own, space, task, recipe, **common, **start, **more)  # type: ignore[arg-type]
     return SupernetEvaluator(space, task, recipe, **common, **start, **more)  # type: ignore[arg-type]
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hwnas.oneshot._aim import Aim
     from hwnas.oneshot._distribution import Distribution, one_hot, sample_codes, uniform
     from hwnas.oneshot._expected import ExpectationError, ExpectedCost, MonteCarlo
-    from hwnas.oneshot._methods import make_method
+    from hwnas.oneshot._method import OneShotMethod
+    from hwnas.oneshot._methods import METHODS, make_method, method_options
     from hwnas.oneshot._mixture import Mixture
+    from hwnas.oneshot._record import EpochRecord, TrainingRecord, read_training
     from hwnas.oneshot._routes import (
         ROUTES,
         Kernel,
@@ -23,9 +26,14 @@ if TYPE_CHECKING:
     )
     from hwnas.oneshot._solve import Solution, Solver, solve
     from hwnas.oneshot._tabular import TabularExpectation, learn_tabular
+    from hwnas.oneshot._training import Beginning, TrainingSettings, train_one_shot
 
 _LAZY = {
+    "METHODS": "_methods",
+    "Aim": "_aim",
+    "Beginning": "_training",
     "Distribution": "_distribution",
+    "EpochRecord": "_record",
     "ExpectationError": "_expected",
     "ExpectedCost": "_expected",
     "Kernel": "_routes",
@@ -41,34 +49,50 @@ _LAZY = {
     "TabularExpectation": "_tabular",
     "learn_tabular": "_tabular",
     "make_method": "_methods",
+    "OneShotMethod": "_method",
+    "TrainingRecord": "_record",
+    "TrainingSettings": "_training",
+    "method_options": "_methods",
     "one_hot": "_distribution",
+    "read_training": "_record",
     "sample_codes": "_distribution",
     "solve": "_solve",
     "summed_convolution": "_routes",
+    "train_one_shot": "_training",
     "uniform": "_distribution",
 }
 
 __all__ = [
+    "METHODS",
     "ROUTES",
+    "Aim",
+    "Beginning",
     "Distribution",
+    "EpochRecord",
     "ExpectationError",
     "ExpectedCost",
     "Kernel",
     "Mixture",
     "MonteCarlo",
+    "OneShotMethod",
     "Route",
     "Solution",
     "Solver",
     "SummedLayer",
     "TabularExpectation",
+    "TrainingRecord",
+    "TrainingSettings",
     "expected_ms",
     "fastest_route",
     "learn_tabular",
     "make_method",
+    "method_options",
     "one_hot",
+    "read_training",
     "sample_codes",
     "solve",
     "summed_convolution",
+    "train_one_shot",
     "uniform",
 ]
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 METHODS = {
     "drnas": "_drnas:DrNAS",
     "ddpnas": "_ddpnas:DDPNAS",
+    "dmasking": "_dmasking:DMasking",
+    "pvnas": "_pvnas:PVNAS",
+    "dash": "_dash:DASH",
 }
 """Module and class of each method, by name."""
 

@@ -1,7 +1,8 @@
 """Contract suites: what every plug-in must keep, as functions for the tests of whoever writes one.
 
 Each check takes what you wrote, uses it as hwnas would, and raises `AssertionError` with one line that names the fault.
-hwnas's own operators, spaces, tasks, metrics, strategies, evaluators, costs and CPU back end pass the same checks.
+hwnas's own operators, spaces, tasks, metrics, strategies, one-shot methods, evaluators, costs and CPU back end pass the
+same checks.
 
 Examples:
     >>> import hwnas, hwnas.testing
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from hwnas.testing._costs import check_cost
     from hwnas.testing._evaluators import check_evaluator
     from hwnas.testing._leaf_samplers import check_leaf_sampler
+    from hwnas.testing._oneshot import check_one_shot_method
     from hwnas.testing._operators import check_operator
     from hwnas.testing._spaces import check_space
     from hwnas.testing._strategies import check_strategy
@@ -29,6 +31,7 @@ _MODULE_OF = {
     "check_evaluator": "hwnas.testing._evaluators",
     "check_leaf_sampler": "hwnas.testing._leaf_samplers",
     "check_metric": "hwnas.testing._tasks",
+    "check_one_shot_method": "hwnas.testing._oneshot",
     "check_operator": "hwnas.testing._operators",
     "check_space": "hwnas.testing._spaces",
     "check_strategy": "hwnas.testing._strategies",
@@ -41,6 +44,7 @@ __all__ = [
     "check_evaluator",
     "check_leaf_sampler",
     "check_metric",
+    "check_one_shot_method",
     "check_operator",
     "check_space",
     "check_strategy",

@@ -28,11 +28,15 @@ class TrainLoader:
         recipe: Gives the samples a batch (a smaller rest at the end of an epoch is left out) and the augmentation.
         input_shape: Shape of one sample, as the network reads it.
         device: Where the batches are made.
+        chosen: Indices of the train samples to take; None for all.
     """
 
-    def __init__(self, task: Task, recipe: Recipe, input_shape: Shape, device: str) -> None:
+    def __init__(
+        self, task: Task, recipe: Recipe, input_shape: Shape, device: str, chosen: IntArray | None = None
+    ) -> None:
         self.task, self.recipe, self.device = task, recipe, device
-        self.samples = task.size("train")
+        self._chosen = chosen
+        self.samples = task.size("train") if chosen is None else len(chosen)
         self.batch_size = min(recipe.batch_size, self.samples)
         self._take = task.take_train(input_shape, device)
 
@@ -41,7 +45,7 @@ class TrainLoader:
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield batches of inputs ``(B, *input_shape)`` in an order drawn from `rng`, and their targets."""
-        order = rng.permutation(self.samples)
+        order = rng.permutation(self.samples) if self._chosen is None else rng.permutation(self._chosen)
         for step in range(len(self)):
             x, targets = self._take(order[step * self.batch_size : (step + 1) * self.batch_size])
             yield self.task.augment(x, targets, rng, self.recipe.task_settings)

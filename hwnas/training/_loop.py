@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -46,6 +47,26 @@ def require_device(device: str) -> None:
         raise EvaluatorError("training: no CUDA device here (torch sees none); train with device cpu")
 
 
+class Companion(Protocol):
+    """What learns beside the weights: it hears of epochs, and its state is a part of the checkpoint."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Prepare an epoch, counted from 0."""
+
+    def end_epoch(self, epoch: int) -> None:
+        """End an epoch, while the model holds the weights that would be the result."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that later epochs depend on: tensors, numbers, text, lists and dicts of them."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` gave.
+
+        Raises:
+            KeyError, RuntimeError, ValueError, TypeError: It is something else.
+        """
+
+
 @dataclass(frozen=True)
 class TrainingJob:
     """One training.
@@ -65,6 +86,8 @@ class TrainingJob:
             it computes.
         fused: Whether each step of the optimiser is one pass over memory, which rounds differently; every step must
             then give gradients to the same parameters.
+        companion: What learns beside the weights; None for nothing.
+        cycles: How often the learning rate falls to 0; warm-up included, it restarts in between.
     """
 
     label: str
@@ -78,6 +101,8 @@ class TrainingJob:
     should_continue: Callable[[int], bool] | None = None
     draws: bool = True
     fused: bool = False
+    companion: Companion | None = None
+    cycles: int = 1
 
 
 def run_training(job: TrainingJob, progress: StepProgress | None = None) -> None:
@@ -101,7 +126,12 @@ def _run(job: TrainingJob, progress: StepProgress | None) -> None:
         _save(job, optimizer, average, 0)  # a folder that cannot be written to shows before the work, not after
     clock = _Clock(job, epoch, progress)
     while epoch < job.recipe.epochs and _should_continue(job, average, epoch):
+        if job.companion is not None:
+            job.companion.begin_epoch(epoch)
         _train_epoch(job, optimizer, average, clock, epoch)
+        if job.companion is not None:
+            with _result(average):
+                job.companion.end_epoch(epoch)
         epoch += 1
         _save(job, optimizer, average, epoch)
     if average is not None:
@@ -111,18 +141,24 @@ def _run(job: TrainingJob, progress: StepProgress | None) -> None:
 def _should_continue(job: TrainingJob, average: WeightAverage | None, done: int) -> bool:
     if job.should_continue is None or done == 0:
         return True
-    with nullcontext() if average is None else average.applied():
+    with _result(average):
         return job.should_continue(done)
+
+
+def _result(average: WeightAverage | None) -> AbstractContextManager[None]:
+    """Let the model hold the weights that would be the result for a while."""
+    return nullcontext() if average is None else average.applied()
 
 
 def _train_epoch(
     job: TrainingJob, optimizer: torch.optim.Optimizer, average: WeightAverage | None, clock: _Clock, epoch: int
 ) -> None:
     rng = np.random.default_rng([job.seed, 1 + epoch])
-    total = job.recipe.epochs * len(job.loader)
+    first, end = _cycle(job, epoch)
+    total = (end - first) * len(job.loader)
     batches = job.loader.epoch(rng) if job.draws else made_ahead(job.loader.epoch(rng))
     for step, (x, targets) in enumerate(batches):
-        rate = learning_rate(job.recipe, epoch * len(job.loader) + step, total)
+        rate = learning_rate(job.recipe, (epoch - first) * len(job.loader) + step, total)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
@@ -137,6 +173,13 @@ def _train_epoch(
         if average is not None:
             average.update()
         clock.tick(epoch, step, loss)
+
+
+def _cycle(job: TrainingJob, epoch: int) -> tuple[int, int]:
+    """Return the first epoch of the learning rate's cycle that an epoch belongs to, and the one after its last."""
+    epochs, cycles = job.recipe.epochs, min(job.cycles, job.recipe.epochs)
+    number = epoch * cycles // epochs
+    return -(-number * epochs // cycles), -(-(number + 1) * epochs // cycles)
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe, *, fused: bool = False) -> torch.optim.Optimizer:
@@ -177,6 +220,8 @@ def _resume(job: TrainingJob, optimizer: torch.optim.Optimizer, average: WeightA
         optimizer.load_state_dict(state["optimizer"])
         if average is not None:
             average.load_state_dict(state["average"])
+        if job.companion is not None:
+            job.companion.load_state_dict(state["companion"])
         return int(state["epoch"])
     except (KeyError, RuntimeError, ValueError, TypeError):
         raise EvaluatorError(f"checkpoint {job.checkpoint}: damaged; remove it to train again") from None
@@ -187,6 +232,8 @@ def _save(job: TrainingJob, optimizer: torch.optim.Optimizer, average: WeightAve
         state = {"epoch": epoch, "model": dict(job.model.state_dict()), "optimizer": optimizer.state_dict()}
         if average is not None:
             state["average"] = average.state_dict()
+        if job.companion is not None:
+            state["companion"] = job.companion.state_dict()
         save_checkpoint(job.checkpoint, job.identity, state)
 
 

@@ -15,12 +15,14 @@ def commands():
 
 def test_every_name_has_one_line_that_says_what_it_is():
     from hwnas.evaluators import evaluator_names
+    from hwnas.oneshot import METHODS
     from hwnas.spaces import space_names
     from search import STRATEGIES
 
     assert sorted(_about.SPACES) == space_names()
     assert sorted(_about.EVALUATORS) == evaluator_names()
     assert set(_about.STRATEGIES) == set(STRATEGIES)
+    assert set(_about.ONE_SHOT) == set(METHODS)
     for lines in _about.ABOUT.values():
         assert all(20 < len(text) < 120 and "\n" not in text for text in lines.values())
         assert len(set(lines.values())) == len(lines)

@@ -46,12 +46,20 @@ def table(folder: Path) -> Evaluator:
 
 MAKERS: dict[str, Callable[[Path], Evaluator]] = {
     "supernet": lambda folder: make_evaluator("supernet", space(), digits(), **SHORT, bn_statistics=40),  # type: ignore[arg-type]
+    "supernet, one-shot": lambda folder: make_evaluator(
+        "supernet",
+        space(),
+        digits(),
+        **SHORT,  # type: ignore[arg-type]
+        bn_statistics=40,
+        method=("dmasking", {}, 0.5),
+    ),
     "train": lambda folder: make_evaluator("train", space(), digits(), **SHORT),  # type: ignore[arg-type]
     "table": table,
     "train, halving": lambda folder: make_evaluator("train", space(), digits(), epochs=2, batch_size=20, halving=2),
     **{name: lambda folder, name=name: make_evaluator(name, space(), digits(), samples=16) for name in PROXIES},  # type: ignore[misc]
 }
-TRAINS = {"supernet", "train", "train, halving"}
+TRAINS = {"supernet", "supernet, one-shot", "train", "train, halving"}
 IN_ORDER = {"train, halving"}
 """What depends on the networks that were evaluated before."""
 

@@ -1,0 +1,125 @@
+"""One-shot methods in a search: what their training counts and aims at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas._costs._cost import LATENCY, cost_named, cost_of_key, name_of_key
+from hwnas._errors import HwnasError
+from hwnas._pipeline._oneshot_strategy import OneShotStrategy
+from hwnas._pipeline._setup import SearchCosts, SearchSetup
+from hwnas._runs._options import DEFAULT_STATISTIC
+from hwnas._runs._run import EVALUATOR_FOLDER, Run
+from hwnas._runs._settings import SearchSettings
+from hwnas.evaluators import Evaluator, OneShotEvaluator
+from hwnas.oneshot import read_training
+from hwnas.oneshot._record import FILE
+from profilers import TextProgress
+from search import Strategy
+
+if TYPE_CHECKING:
+    from hwnas.oneshot import Aim
+
+_NETWORKS = 2000
+"""Random networks whose median price is the aim where there is no budget."""
+
+
+def require_one_shot(settings: SearchSettings, strategy: Strategy, *, own_evaluator: bool) -> None:
+    """Refuse what a one-shot method cannot be combined with, before data are loaded.
+
+    Raises:
+        HwnasError: Something else evaluates, or values of another run are to count.
+    """
+    if not isinstance(strategy, OneShotStrategy):
+        return
+    if own_evaluator:
+        raise HwnasError(f"strategy {strategy.method} trains the supernet that it evaluates with; leave out evaluator")
+    if settings.evaluator != "supernet":
+        raise HwnasError(
+            f"--strategy {strategy.method} trains a supernet and evaluates with it: it needs --evaluator supernet, got "
+            f"{settings.evaluator}"
+        )
+    if settings.warm_start is not None:
+        raise HwnasError(f"--strategy {strategy.method} trains on weights of its own; leave out --warm-start")
+
+
+def bound_strategy(strategy: Strategy, run: Run, costs: SearchCosts) -> Strategy:
+    """Return the strategy of a run: a one-shot method's knows where the training writes, and what networks cost."""
+    if not isinstance(strategy, OneShotStrategy):
+        return strategy
+    return strategy.bound(run.path / EVALUATOR_FOLDER / FILE, costs.space_costs)
+
+
+def opening_of(setup: SearchSetup, count: int, *, trained: bool) -> npt.NDArray[np.int64] | None:
+    """Return the codes ``(n, d)`` that the first batch begins with; None where nothing is known before it.
+
+    Args:
+        setup: The search.
+        count: Number of architectures wanted.
+        trained: Whether the training of a one-shot method is finished.
+    """
+    if setup.warm_start is not None:
+        return setup.warm_start.codes(setup.space)
+    strategy = setup.strategy
+    if not isinstance(strategy, OneShotStrategy) or not trained:
+        return None
+    problem = setup.problem_with(_first_budgets(setup))
+    return strategy.opening(problem, count, setup.run.settings.seed)
+
+
+def _first_budgets(setup: SearchSetup) -> Mapping[str, float]:
+    """Return the budgets that the search began with, which its training aimed at."""
+    phases = setup.run.phases_at(len(setup.journal.records))
+    return phases[0].budgets if phases else setup.run.settings.budgets
+
+
+def counted_cost(settings: SearchSettings) -> str:
+    """Return the key of the cost that a training counts: a minimised one with a budget, any with one, or the first."""
+    minimised = [cost_named(name).key for name in settings.minimize]
+    bounded = [key for key in (*minimised, *settings.budgets) if key in settings.budgets]
+    return [*bounded, *minimised][0]
+
+
+def give_aim(setup: SearchSetup) -> None:
+    """Tell the evaluator of a one-shot method what networks cost, and what they may."""
+    evaluator: Evaluator = setup.evaluator
+    if isinstance(evaluator, OneShotEvaluator):
+        settings = replace(setup.run.settings, budgets=_first_budgets(setup))
+        assert isinstance(setup.strategy, OneShotStrategy)
+        evaluator.aim = _aim_of(settings, setup.costs, setup.strategy.counts_cost)
+
+
+def tell_training(setup: SearchSetup, progress: TextProgress) -> None:
+    """Say what the training of a one-shot method cost, and what the distribution came to."""
+    if not isinstance(setup.evaluator, OneShotEvaluator):
+        return
+    record = read_training(setup.run.path / EVALUATOR_FOLDER / FILE)
+    progress(record.cost_line)
+    last, cost = record.epochs[-1], None if record.cost is None else cost_of_key(record.cost)
+    if cost is not None and last.expected is not None:
+        budget = f" (budget {cost.format(record.reference)})" if record.is_budget and record.reference else ""
+        progress(f"expected {cost.title} {cost.format(last.expected)}{budget}, entropy {last.entropy:.0%}")
+
+
+def _aim_of(settings: SearchSettings, costs: SearchCosts, counts: str) -> Aim:
+    """Return the cost that is followed, its budget (as the table prices networks) or the median of random networks."""
+    from hwnas.oneshot import Aim, ExpectedCost
+
+    space_costs, key = costs.space_costs, counted_cost(settings)
+    tail = costs.tails.get(settings.latency_statistic or DEFAULT_STATISTIC, 1.0)
+    budgets = {k: upper / (tail if k == LATENCY.key else 1.0) for k, upper in settings.budgets.items()}
+    expected = ExpectedCost(space_costs.space, cost=name_of_key(key), batch=settings.batch, costs=space_costs)
+    reference = budgets.get(key)
+    if reference is None:
+        space = space_costs.space
+        rows = np.array([space.encode(arch) for arch in space.sample(_NETWORKS, np.random.default_rng(0))])
+        reference = float(np.nanmedian(space_costs.cost(key)(rows)))
+    named = {name_of_key(k): upper for k, upper in budgets.items()}
+    digest = costs.training.name if costs.training is not None and key == LATENCY.key else key
+    counted = counts == "always" or (counts == "budget" and key in budgets)
+    return Aim(expected, reference, key in budgets, counted, named, digest)
