@@ -160,8 +160,13 @@ def _budgets(values: Mapping[str, Any]) -> dict[str, float]:
         if option.name in values:
             _require_once(name, option, bounds)
             bounds[name] = values[option.name]
-    costs = {name: cost_named(name, "budgets") for name in bounds}
-    return {costs[name].key: bound_of(costs[name], plain(value)) for name, value in bounds.items()}
+    budgets: dict[str, float] = {}
+    for name, value in bounds.items():
+        cost = cost_named(name, "budgets")
+        if cost.key in budgets:
+            raise HwnasError(f"budget {cost.name} is given twice, once as {cost.also}; leave one out")
+        budgets[cost.key] = bound_of(cost, plain(value))
+    return budgets
 
 
 def _require_once(name: str, option: Option, bounds: Mapping[str, Any]) -> None:

@@ -47,7 +47,7 @@ class Option:
         flags: How it is typed. None for ``--name``; empty where it cannot be typed; a name without dashes is a
             positional argument.
         metavar: What stands for its value in the help.
-        old: Earlier names, which still work.
+        old: Other names, mostly earlier ones, which work, too.
         least: Smallest value.
         most: Largest value.
         required: Whether it must be given.

@@ -167,6 +167,7 @@ EVALUATOR_SHORTHANDS = {
 EVALUATOR = ("epochs", "recipe", *EVALUATOR_SHORTHANDS)
 """Options of the command line that become options of the evaluator."""
 
+_COST_WORDS = [f"{cost.name} (or {cost.also})" if cost.also else cost.name for cost in COSTS.values()]
 _SEARCH = (
     Option("strategy", "search strategy, one of those listed below", TEXT, "lamoo", "search"),
     Option(
@@ -178,7 +179,7 @@ _SEARCH = (
         flags=("--strategy-option",),
         metavar="NAME=VALUE",
     ),
-    Option("minimize", f"costs to minimise: one or more of {','.join(COSTS)}", NAMES, ("latency",), "search"),
+    Option("minimize", f"costs to minimise: one or more of {','.join(_COST_WORDS)}", NAMES, ("latency",), "search"),
     Option("samples", "architectures to evaluate", WHOLE, 200, "search", least=1, most=10**9),
     Option("seed", "random seed", WHOLE, 0, "search", least=0, most=MOST_SEED),
     Option(
@@ -380,11 +381,15 @@ def budget_options() -> dict[str, Option]:
 
 
 def _budget_option(name: str) -> Option:
-    about = f"upper bound of {name}"
-    if name in COSTS:  # what a plug-in says of its own is not read for a help text
-        cost = COSTS[name]
-        about = f"upper bound of {cost.title}{f' in {cost.unit}' if cost.unit else ''}, like {cost.example}"
-    return Option(f"{name.replace('-', '_')}_budget", about, ANY, group="budgets")
+    option = Option(f"{name.replace('-', '_')}_budget", f"upper bound of {name}", ANY, group="budgets")
+    if name not in COSTS:  # what a plug-in says of its own is not read for a help text
+        return option
+    cost = COSTS[name]
+    unit = f" in {cost.unit}" if cost.unit else ""
+    option = replace(option, help=f"upper bound of {cost.title}{unit}, like {cost.example}")
+    if not cost.also:
+        return option
+    return replace(option, flags=(f"--{cost.also}-budget", cost.budget_option), old=(f"{cost.also}_budget",))
 
 
 def setting_options() -> tuple[Option, ...]:

@@ -92,9 +92,8 @@ class SearchSettings:
     warm_start: str | None = default("warm_start")
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "minimize", SETTINGS["minimize"].read(self.minimize))
-        for name in self.minimize:
-            cost_named(name)
+        names = SETTINGS["minimize"].read(self.minimize)
+        object.__setattr__(self, "minimize", tuple(cost_named(name).name for name in names))
         if not self.minimize or len(set(self.minimize)) != len(self.minimize):
             raise HwnasError("--minimize needs at least one cost, and each only once")
         for name, option in SETTINGS.items():

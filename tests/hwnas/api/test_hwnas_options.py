@@ -53,6 +53,7 @@ VALUES = {
     "protocol": "kernel",
     "recipe": "cutout=0.5,flip=true",
     "resolution": "16,32",
+    "rom_budget": "256k",
     "space": "nasbench201",
     "space_settings": "resolution=16,32",
     "strategy": "nsga2",
