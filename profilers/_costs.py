@@ -91,9 +91,10 @@ def peak_memory_bytes(graph: OpGraph, *, batch: int = 1) -> int:
     """Find the largest sum of live activations at any step of the graph, executed in its order.
 
     A tensor lives from the step that writes it to the last step that reads it; the graph's inputs live from the start
-    while they are read, the outputs to the end. An input that no node reads has the dtype of the others. Element-wise operators and the residual sum of a convolution overwrite
-    an operand that nobody reads later, as runtimes with a memory planner do. What a runtime really holds depends on
-    its layouts and on where its planner places tensors (`Backend.arena_bytes` measures it).
+    while they are read, the outputs to the end. An input that no node reads has the dtype of the others. Element-wise
+    operators and the residual sum of a convolution overwrite an operand that nobody reads later, as runtimes with a
+    memory planner do. What a runtime really holds depends on its layouts and on where its planner places tensors
+    (`Backend.arena_bytes` measures it).
 
     Args:
         graph: The network, or a part of one; composite ops are expanded.

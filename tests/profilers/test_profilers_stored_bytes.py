@@ -11,8 +11,8 @@ from profilers import (
     mixed_graph,
     ops,
     peak_memory_bytes,
-    quantize_model,
     quantised_nodes,
+    quantize_model,
     random_weights,
     stored_bytes,
 )
