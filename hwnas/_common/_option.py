@@ -240,9 +240,20 @@ def _read_path(option: str, value: Any) -> Any:
     return str(value) if isinstance(value, PathLike) else value
 
 
+def _read_paths(option: str, value: Any) -> Any:
+    from os import PathLike
+
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise HwnasError(f"{option.lstrip('-')} must be several paths, got {shortened(value)}")
+    if not all(isinstance(path, (str, PathLike)) for path in value):
+        raise HwnasError(f"{option.lstrip('-')} must be paths, got {shortened(value)}")
+    return tuple(map(str, value))
+
+
 TEXT = Kind("a string", (str,))
 PATH = Kind("a path", (str,), _read_path)
 PATHS = Kind("paths", (list, tuple))
+PATH_LIST = Kind("paths", (tuple,), _read_paths)
 WHOLE = Kind("a whole number", (int,), number=int)
 NUMBER = Kind("a number", (int, float), number=float)
 SWITCH = Kind("True or False", (bool,))

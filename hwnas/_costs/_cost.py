@@ -259,6 +259,19 @@ def is_bound(value: object) -> bool:
     return type(value) in (int, float) and 0 < value <= MOST_BOUND  # type: ignore[operator]
 
 
+def bound_of(cost: Cost, value: object) -> float:
+    """Return a budget from a number or a text like ``"4ms"``.
+
+    Raises:
+        HwnasError: It is neither.
+    """
+    if isinstance(value, str):
+        return cost.parse(value)
+    if not is_bound(value):
+        raise HwnasError(f"budget {cost.name} must be a positive number, or text like '4ms' or '600k', got {value!r}")
+    return float(value)  # type: ignore[arg-type]
+
+
 def written_cost(key: str, value: float) -> str:
     """Return a cost for people: ``4 ms``, ``600k``."""
     cost = cost_of_key(key)

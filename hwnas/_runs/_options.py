@@ -16,6 +16,7 @@ from hwnas._common._option import (
     NUMBER,
     NUMBER_LIST,
     PATH,
+    PATH_LIST,
     RECIPE,
     SWITCH,
     TEXT,
@@ -298,6 +299,16 @@ _TABLE = (
     Option("latency_column", "table:FILE: column of latencies, in place of a latency table", TEXT, group="device"),
     Option("table", "latency table (default: one that fits the device, else a new one)", PATH, group="device"),
     Option(
+        "tables",
+        "search for several devices at once: a latency table of each; --latency-budget then takes one budget for all, "
+        "or a=4ms,b=2ms for a.json and b.json",
+        PATH_LIST,
+        group="device",
+        metavar="FILE",
+        many="+",
+    ),
+    Option("devices", "several devices: the table and the latency budget of each", NAMED_VALUES, {}, "device", ()),
+    Option(
         "offline",
         "the device of --table is not available: use the table's predictions, measure no network",
         SWITCH,
@@ -418,7 +429,7 @@ _STATED = (
     _MEMORY_STATISTIC,
     _BUDGETS,
 )
-_SHORTHANDS = {*SPACE_SHORTHANDS, *DATA_SHORTHANDS, *EVALUATOR, "final_epochs"} - {"image_size"}
+_SHORTHANDS = {*SPACE_SHORTHANDS, *DATA_SHORTHANDS, *EVALUATOR, "final_epochs", "tables"} - {"image_size"}
 SETTINGS = {option.name: option for option in (*_STATED, _EVALUATION_THREADS) if option.name not in _SHORTHANDS}
 """Options that a search's result depends on: the attributes of `SearchSettings`, by name."""
 
