@@ -203,7 +203,8 @@ class MixedPrecisionSpace(Space):
         for i in np.flatnonzero(valid & (known[places] == _UNKNOWN)):
             if known[places[i]] == _UNKNOWN:
                 known[places[i]] = int(self._is_empty(number, rows[i]))
-        return valid & (known[places] == 1)
+        absent: BoolArray = valid & (known[places] == 1)
+        return absent
 
     def _is_empty(self, number: int, row: IntArray) -> bool:
         """Return whether a block has no precision of its own, by a row of codes."""
