@@ -1,4 +1,4 @@
-"""A search for several devices: one set of trials, priced by every table, and a front and a delivery for each device."""
+"""A search for several devices: one set of trials, priced by every table; a front and a delivery for each device."""
 
 import json
 
