@@ -243,9 +243,8 @@ def _read_path(option: str, value: Any) -> Any:
 def _read_paths(option: str, value: Any) -> Any:
     from os import PathLike
 
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise HwnasError(f"{option.lstrip('-')} must be several paths, got {shortened(value)}")
-    if not all(isinstance(path, (str, PathLike)) for path in value):
+    value = (value,) if isinstance(value, (str, PathLike)) else value
+    if not isinstance(value, Sequence) or not all(isinstance(path, (str, PathLike)) for path in value):
         raise HwnasError(f"{option.lstrip('-')} must be paths, got {shortened(value)}")
     return tuple(map(str, value))
 

@@ -300,8 +300,7 @@ _TABLE = (
     Option("table", "latency table (default: one that fits the device, else a new one)", PATH, group="device"),
     Option(
         "tables",
-        "search for several devices at once: a latency table of each; --latency-budget then takes one budget for all, "
-        "or a=4ms,b=2ms for a.json and b.json",
+        "search for several devices at once: a latency table of each; --latency-budget is then 4ms or a=4ms,b=2ms",
         PATH_LIST,
         group="device",
         metavar="FILE",
