@@ -6,7 +6,7 @@
 
 ``tables`` measures a latency table of a part of `mobilenetv3` (tiny) with one and with two threads. ``search`` trains
 one supernet on the digits of scikit-learn and searches it for both devices. ``measure`` times the delivered networks of
-both fronts on both devices, in sessions in turn, and writes the hypervolume of each front on each device: in the metric
+both fronts on both devices, in several sessions each, and writes the hypervolume of each front on each device: in the metric
 of the validation part and the logarithm of measured latency, each scaled to the range of all networks on that device.
 All three continue what was interrupted.
 """
@@ -65,7 +65,7 @@ def measure(folder: Path, passes: int) -> dict[str, Any]:
 
     Args:
         folder: Holds the tables and the run.
-        passes: Sessions on each device, in turn; each loads everything anew.
+        passes: Sessions on each device; each loads everything anew.
 
     Returns:
         The networks of each front with the latencies of each pass, and the hypervolumes by pass and of the means.
@@ -73,8 +73,8 @@ def measure(folder: Path, passes: int) -> dict[str, Any]:
     fronts = {name: _networks(folder / "run" / "devices" / name) for name in NAMES}
     archs = list(dict.fromkeys(n["arch"] for networks in fronts.values() for n in networks))
     times: dict[str, list[dict[str, float]]] = {name: [] for name in NAMES}
-    for number in range(passes):
-        for device in NAMES:
+    for device in NAMES:  # one thread first: a process keeps the pool of threads that it makes
+        for number in range(passes):
             times[device].append(_session(folder, device, archs, number))
             print(f"pass {number + 1} of {passes} on {device}: {len(archs)} networks", flush=True)
     by_pass = [_compared(fronts, {device: times[device][number] for device in NAMES}) for number in range(passes)]

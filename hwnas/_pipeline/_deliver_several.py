@@ -52,7 +52,7 @@ def deliver_devices(setup: SearchSetup, study: Study, watcher: Watcher, override
     run = setup.run
     if not setup.costs.devices:
         return
-    for device in setup.costs.devices:
+    for device in sorted(setup.costs.devices, key=lambda each: each.threads):  # a pool of threads stays once it is made
         name, out = device.device.name, run.path / FOLDER / device.device.name
         samples = _usable_trials(setup, study, device)
         if not samples:

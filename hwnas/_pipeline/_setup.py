@@ -80,6 +80,11 @@ class DeviceCosts:
     latency_ms: CostOfCodes
     bound_ms: CostOfCodes
 
+    @property
+    def threads(self) -> int:
+        """Threads of the sessions that its table is of."""
+        return int(str(self.table.identity.get("threads", 1)))
+
 
 @dataclass(frozen=True)
 class SearchCosts:

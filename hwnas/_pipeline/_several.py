@@ -7,6 +7,7 @@ at least. What each device gets of it is the matter of `hwnas._pipeline._deliver
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,16 @@ def resolve_devices(
     resolved = tuple(_resolved(run, device, costs.space_costs, overrides, progress) for device in devices)
     for device in resolved:
         _require_reachable(device, inputs.space)
-    return resolved
+    return _with_one_pool(resolved)
+
+
+def _with_one_pool(devices: Sequence[DeviceCosts]) -> tuple[DeviceCosts, ...]:
+    """Return devices without what measures where that needs a second pool of threads, which a process cannot have."""
+    pools = [device.threads for device in devices if device.backend is not None and device.threads > 1]
+    kept = (device.backend is None or device.threads in (1, *pools[:1]) for device in devices)
+    return tuple(
+        d if keep else replace(d, backend=None, statistic=PREDICTED) for d, keep in zip(devices, kept, strict=True)
+    )
 
 
 def other_latencies(devices: Sequence[DeviceCosts]) -> dict[str, CostOfCodes]:

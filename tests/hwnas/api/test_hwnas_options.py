@@ -60,6 +60,7 @@ VALUES = {
     "strategy_options": "sampler=mutation",
     "supernet_sampling": "bestup",
     "table": "table.json",
+    "tables": ["a.json", "b.json"],
     "width": "0.5,1.0",
     "workers": "2",
 }
@@ -94,7 +95,7 @@ def typed_and_given(command, option):
     for each, value in [(option, VALUES.get(option.name, "3")), *((by_name[n], v) for n, v in needed.items())]:
         flag = each.flags[-1] if each.flags else dashed(each.name)
         switch = each.default is False
-        typed += [flag] if switch else [flag, value]
+        typed += [flag] if switch else [flag, *value] if isinstance(value, list) else [flag, value]
         number = each.kind.number
         given[each.name] = True if switch else number(value) if number else value
         if each.name.endswith(("space_settings", "_options")):

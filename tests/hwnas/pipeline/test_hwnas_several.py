@@ -134,7 +134,7 @@ def test_each_device_has_its_budget_and_a_trial_keeps_one_of_them(search, tables
 
 
 def test_the_run_goes_on_without_its_tables_but_not_with_others(search, tables, tmp_path):
-    first, _ = search(samples=10)
+    search(samples=10)
     moved = [tmp_path / "moved" / table.name for table in tables]
     moved[0].parent.mkdir()
     for old, new in zip(tables, moved, strict=True):
@@ -154,7 +154,7 @@ def test_an_unreachable_budget_names_the_device(search):
 
 def test_the_run_of_all_devices_exports_nothing_itself(search, tmp_path):
     search(samples=10)
-    with pytest.raises(HwnasError, match="is a search for several devices; export from the run of one: .*phone, .*bo"):
+    with pytest.raises(HwnasError, match=r"is a search for several devices; export from the run of one: .*phone, .*bo"):
         hwnas.export(tmp_path / "run")
 
 
