@@ -25,8 +25,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import hwnas
 from _fronts import hypervolumes
+
+import hwnas
 from hwnas.tables import backend_of, references_of, space_of
 from latency_tables import load_table, write_atomic
 from profilers import ReferenceTimer, executed_graph, fixed_rounds, fusion_of
