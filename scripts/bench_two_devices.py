@@ -5,8 +5,8 @@
     python scripts/bench_two_devices.py measure runs/two -o docs/results/two-devices.json
 
 ``tables`` measures a latency table of a part of `mobilenetv3` (tiny) with one and with two threads. ``search`` trains
-one supernet on the digits of scikit-learn and searches it for both devices. ``measure`` times the delivered networks of
-both fronts on both devices, in several sessions each, and writes the hypervolume of each front on each device: in the metric
+one supernet on the digits of scikit-learn and searches it for both devices. ``measure`` times the networks of both
+fronts on both devices, in several sessions each, and writes the hypervolume of each front on each device: in the metric
 of the validation part and the logarithm of measured latency, each scaled to the range of all networks on that device.
 All three continue what was interrupted.
 """
@@ -28,15 +28,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from _fronts import hypervolumes
 
 import hwnas
+from hwnas.run_directories import read_trials
 from hwnas.tables import backend_of, references_of, space_of
 from latency_tables import load_table, write_atomic
 from profilers import ReferenceTimer, executed_graph, fixed_rounds, fusion_of
+from search import nondominated
 
 NAMES = {"one-thread": 1, "two-threads": 2}
 """Devices, and their threads."""
 SPACE: dict[str, Any] = {"preset": "tiny", "resolution": [16, 32], "width": [1.0], "image_channels": 1}
 STATISTIC = "median"
-METRIC = "validation_accuracy"
 
 
 def measure_tables(folder: Path) -> None:
@@ -98,9 +99,11 @@ def _compared(
 
 
 def _networks(run: Path) -> list[dict[str, Any]]:
-    """Return the delivered networks of a device, with what the search saw of them."""
-    entries = json.loads((run / "pareto.json").read_text(encoding="utf-8"))
-    return [{"id": e["id"], "arch": e["arch"], "value": e[METRIC], "test": e["accuracy"]} for e in entries]
+    """Return the whole front of a device by its table: a delivery holds ten networks of it at most."""
+    trials = [record for record in read_trials(run / "trials.jsonl") if record.failed is None]
+    points = np.array([[trial.values["accuracy"], -trial.values["latency_ms"]] for trial in trials])
+    front = [trial for trial, kept in zip(trials, nondominated(points), strict=True) if kept]
+    return [{"arch": t.arch, "value": t.values["accuracy"], "predicted_ms": t.values["latency_ms"]} for t in front]
 
 
 def _session(folder: Path, device: str, archs: list[str], number: int) -> dict[str, float]:
