@@ -14,7 +14,15 @@ from profilers.cores import usable_cores
 
 if TYPE_CHECKING:
     from profilers._backend import Backend
-    from profilers._costs import activation_bytes, graph_macs, graph_params, op_work, part_work, peak_memory_bytes
+    from profilers._costs import (
+        activation_bytes,
+        graph_macs,
+        graph_params,
+        op_work,
+        part_work,
+        peak_memory_bytes,
+        stored_bytes,
+    )
     from profilers._cuda import CudaBackend
     from profilers._energy import REFERENCE_OP_MJ, EnergyCounter, energy_mj
     from profilers._errors import (
@@ -38,7 +46,7 @@ if TYPE_CHECKING:
     from profilers._explain._values import draw_inputs
     from profilers._fingerprint import cpu_environment, cpu_identity
     from profilers._fusion import fusion_differences
-    from profilers._mixed import float_only, int8_nodes, mixed_graph, quantised_nodes
+    from profilers._mixed import float_only, graph_at, int8_nodes, mixed_graph, quantised_nodes
     from profilers._networks import measure_beside, measure_twice
     from profilers._onnx import build_onnx
     from profilers._onnxruntime import OnnxRuntimeBackend, random_model
@@ -126,6 +134,7 @@ _MODULES = {
         "op_work",
         "part_work",
         "peak_memory_bytes",
+        "stored_bytes",
     ),
     "profilers._cuda": ("CudaBackend",),
     "profilers._energy": ("REFERENCE_OP_MJ", "EnergyCounter", "energy_mj"),
@@ -150,7 +159,7 @@ _MODULES = {
     "profilers._explain._values": ("draw_inputs",),
     "profilers._fingerprint": ("cpu_environment", "cpu_identity"),
     "profilers._fusion": ("fusion_differences",),
-    "profilers._mixed": ("float_only", "int8_nodes", "mixed_graph", "quantised_nodes"),
+    "profilers._mixed": ("float_only", "graph_at", "int8_nodes", "mixed_graph", "quantised_nodes"),
     "profilers._networks": ("measure_beside", "measure_twice"),
     "profilers._onnx": ("build_onnx",),
     "profilers._onnxruntime": ("OnnxRuntimeBackend", "random_model"),
@@ -315,6 +324,7 @@ __all__ = [
     "full_provider_name",
     "fusion_differences",
     "fusion_of",
+    "graph_at",
     "graph_macs",
     "graph_parameters",
     "graph_params",
@@ -358,6 +368,7 @@ __all__ = [
     "second_pass_name",
     "session_options",
     "session_times",
+    "stored_bytes",
     "table_of_result",
     "tensor_ranges",
     "trained_graph",

@@ -7,7 +7,8 @@ from functools import lru_cache
 
 from latency_tables import Op, OpGraph
 from profilers._operators import expand, parts_of, primitive_of
-from profilers._operators._convert import read_dtype
+from profilers._operators._convert import INT8, read_dtype
+from profilers._operators._dense import Normalisation, folded_op
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 """Bytes of one element of each dtype."""
@@ -23,6 +24,39 @@ def graph_params(graph: OpGraph) -> int:
     total = 0
     for node in expand(graph.without_dead_code()).nodes:
         total += sum(p.size for p in primitive_of(node.op).parameters(node.op).values() if p.trainable)
+    return total
+
+
+_SCALE, _ZERO_POINT, _BIAS = 4, 1, 4
+"""Bytes of a float32 scale, an int8 zero point and an int32 bias of a quantised file."""
+
+
+def stored_bytes(graph: OpGraph) -> int:
+    """Compute the bytes of a network's weights as its ONNX file holds them, batch norms folded.
+
+    A weight or bias of a float op has the bytes of its dtype. In int8 ops a weight has one byte; each output channel
+    has a scale (float32) and a zero point (int8) for its weights, and an int32 bias with a scale and a zero point of
+    its own. Batch norms that follow no convolution stay in float32.
+
+    Not counted: the scale and zero point of each int8 activation tensor (5 bytes), the constants of front ends and
+    of post-processing, and the file's own structure. Nodes that share weights count each for themselves.
+    """
+    return sum(_stored_bytes(node.op) for node in expand(graph.without_dead_code()).nodes)
+
+
+@lru_cache(maxsize=65536)
+def _stored_bytes(op: Op) -> int:
+    """Compute the bytes of a primitive op's weights."""
+    parameters = primitive_of(op).parameters(folded_op(op))
+    if op.dtype != INT8 or op.kind == Normalisation.kind:
+        each = BYTES[Op.dtype] if op.dtype == INT8 else BYTES[op.dtype]
+        return each * sum(parameter.size for parameter in parameters.values())
+    total = 0
+    for name, parameter in parameters.items():
+        if name == "bias":
+            total += parameter.size * (2 * _BIAS + _SCALE)  # its zero point has 32 bits, too
+        else:
+            total += parameter.size * BYTES[INT8] + parameter.shape[0] * (_SCALE + _ZERO_POINT)
     return total
 
 
@@ -57,9 +91,10 @@ def peak_memory_bytes(graph: OpGraph, *, batch: int = 1) -> int:
     """Find the largest sum of live activations at any step of the graph, executed in its order.
 
     A tensor lives from the step that writes it to the last step that reads it; the graph's inputs live from the start
-    while they are read, the outputs to the end. Element-wise operators and the residual sum of a convolution overwrite
-    an operand that nobody reads later, as runtimes with a memory planner do. What a runtime really holds depends on
-    its layouts and on where its planner places tensors (`Backend.arena_bytes` measures it).
+    while they are read, the outputs to the end. An input that no node reads has the dtype of the others. Element-wise
+    operators and the residual sum of a convolution overwrite an operand that nobody reads later, as runtimes with a
+    memory planner do. What a runtime really holds depends on its layouts and on where its planner places tensors
+    (`Backend.arena_bytes` measures it).
 
     Args:
         graph: The network, or a part of one; composite ops are expanded.
@@ -75,7 +110,8 @@ def peak_memory_bytes(graph: OpGraph, *, batch: int = 1) -> int:
             last_read.setdefault(name, step)
             last_read[name] = max(last_read[name], step)
     dtypes = {name: read_dtype(node.op) for node in reversed(live.nodes) for name in node.inputs}
-    sizes = {name: math.prod(shape) * BYTES[dtypes.get(name, Op.dtype)] for name, shape in live.inputs}
+    passed = next((dtypes[name] for name in live.input_names if name in dtypes), Op.dtype)
+    sizes = {name: math.prod(shape) * BYTES[dtypes.get(name, passed)] for name, shape in live.inputs}
     current = peak = sum(sizes.values())
     for step, node in enumerate(live.nodes):
         size = sizes[node.name] = activation_bytes(node.op)

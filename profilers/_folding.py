@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from latency_tables import Node, Op, OpGraph
+from latency_tables import Node, OpGraph
 from profilers._operators import expand, primitive_of
 from profilers._operators._base import FloatArray
+from profilers._operators._dense import folded_op
 from profilers._weights import node_weights
 
 
@@ -17,7 +18,7 @@ def folded_graph(graph: OpGraph) -> OpGraph:
     Nodes that shared weights share none here: their batch norms differ, so their folded weights do.
     """
     live = expand(graph)
-    nodes = tuple(Node(_alone(node.name), _folded_op(node.op), tuple(map(_alone, node.inputs))) for node in live.nodes)
+    nodes = tuple(Node(_alone(node.name), folded_op(node.op), tuple(map(_alone, node.inputs))) for node in live.nodes)
     return replace(live, nodes=nodes, outputs=tuple(map(_alone, live.outputs)))
 
 
@@ -31,7 +32,7 @@ def folded_weights(graph: OpGraph, weights: Mapping[str, FloatArray]) -> dict[st
     for node in expand(graph).nodes:
         operator = primitive_of(node.op)
         own = node_weights(weights, node.name, operator.parameters(node.op))
-        values = operator.fold(node.op, own) if _folded_op(node.op) != node.op else own
+        values = operator.fold(node.op, own) if folded_op(node.op) != node.op else own
         folded |= {f"{_alone(node.name)}.{name}": value for name, value in values.items()}
     return folded
 
@@ -39,9 +40,3 @@ def folded_weights(graph: OpGraph, weights: Mapping[str, FloatArray]) -> dict[st
 def _alone(node: str) -> str:
     """Return a node's name without what lets it share weights (`weight_name`)."""
     return node.replace("@", "~")
-
-
-def _folded_op(op: Op) -> Op:
-    if op.kind != "conv" or op.word("norm") != "batch":
-        return op
-    return op.with_attributes(norm="bias")

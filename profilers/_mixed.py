@@ -14,6 +14,8 @@ from latency_tables import Node, Op, OpGraph
 from profilers._operators import expand, parts_of, primitive_of
 from profilers._operators._convert import FLOAT, INT8, Convert, convert_op
 
+_HALF = {"fp16": "float16", "bf16": "bfloat16"}
+
 
 def float_only(op: Op) -> bool:
     """Return whether an op computes in float32 in networks of every precision."""
@@ -52,6 +54,24 @@ def mixed_graph(graph: OpGraph, int8: Collection[str], *, reads: str = FLOAT, wr
         held[node.name] = dtype
     outputs = tuple(converted(name, writes, writes) for name in graph.outputs)
     return replace(graph, nodes=tuple(nodes), outputs=outputs)
+
+
+def graph_at(graph: OpGraph, precision: str) -> OpGraph:
+    """Return a graph as a precision executes it, or a part of a network: what its weights and tensors take follows.
+
+    In int8 the inputs and outputs are int8, too, as runtimes for microcontrollers pass them; float-only ops keep
+    float32, with a conversion before and behind them.
+
+    Args:
+        graph: As a space builds it.
+        precision: ``"int8"``, ``"fp16"`` or ``"bf16"``. The graphs of ``"fp32"`` and ``"mixed"`` stay.
+    """
+    if precision == "int8":
+        return mixed_graph(graph, {node.name for node in graph.nodes}, reads=INT8, writes=INT8)
+    if precision not in _HALF:
+        return graph
+    nodes = (replace(node, op=replace(node.op, dtype=_HALF[precision])) for node in graph.nodes)
+    return replace(graph, nodes=tuple(nodes))
 
 
 def int8_nodes(graph: OpGraph) -> frozenset[str]:

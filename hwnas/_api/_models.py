@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hwnas._api._given import quiet, require_file
-from hwnas._api._settings import bound_of
-from hwnas._costs._cost import LATENCY
+from hwnas._costs._cost import LATENCY, bound_of
 from hwnas._devices._make import make_backend
 from hwnas._errors import HwnasError
 from hwnas._explain._rank import rank_files

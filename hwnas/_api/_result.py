@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hwnas._pipeline._setup import SearchSetup
+from hwnas._runs._device_runs import device_runs
 from hwnas._runs._front import keeps, nearest, pick_network, usual_pick
 from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import Architecture, Space
@@ -44,7 +45,8 @@ class SearchResult:
         settings: What was searched for.
         trials: Everything that was evaluated, by number.
         front: The trials within the budgets that no other one dominates.
-        networks: The delivered networks: the entries of ``pareto.json``, at most ten of the front.
+        networks: The delivered networks: the entries of ``pareto.json``, at most ten of the front. Empty in a
+            search for several devices; `devices` has them then.
     """
 
     path: Path
@@ -59,12 +61,17 @@ class SearchResult:
         return self.path / "report.html"
 
     @property
+    def devices(self) -> dict[str, tuple[Mapping[str, Any], ...]]:
+        """The delivered networks of each device of a search for several, by its name; empty for one device."""
+        return {name: tuple(run.pareto()) for name, run in device_runs(self.path, self.settings.several).items()}
+
+    @property
     def over_budget(self) -> str | None:
         """One line on how far the nearest network is over the budgets; None where a network meets them."""
-        budgets = self.settings.budgets
-        if not self.networks or any(keeps(network, budgets) for network in self.networks):
-            return None
-        return nearest(self.networks, budgets)
+        for name, run in device_runs(self.path, self.settings.several).items():
+            if (why := _over_budget(run.pareto(), run.settings.budgets)) is not None:
+                return f"{name}: {why}"
+        return _over_budget(self.networks, self.settings.budgets)
 
     def pick(self, which: str | None = None, *, allow_over_budget: bool = False) -> Mapping[str, Any]:
         """Return one of `networks`: ``"fastest"``, ``"knee"``, ``"best"`` or an id.
@@ -81,6 +88,12 @@ class SearchResult:
         """
         which = which or usual_pick(self.settings)
         return pick_network(self.networks, which, self.settings.budgets, allow_over_budget=allow_over_budget)
+
+
+def _over_budget(networks: Sequence[Mapping[str, Any]], budgets: Mapping[str, float]) -> str | None:
+    if not networks or any(keeps(network, budgets) for network in networks):
+        return None
+    return nearest(networks, budgets)
 
 
 def search_result(setup: SearchSetup, study: Study) -> SearchResult:

@@ -11,6 +11,7 @@ from hwnas._deploy import write_folder
 from hwnas._errors import HwnasError
 from hwnas._runs._compare import Comparison, compare_runs
 from hwnas._runs._delivered import described
+from hwnas._runs._device_runs import device_runs
 from hwnas._runs._entries import read_network
 from hwnas._runs._front import pick_network, usual_pick
 from hwnas._runs._list import RunInfo, find_runs
@@ -88,6 +89,9 @@ def export(
             written.
     """
     opened = Run.open(Path(run))
+    if opened.settings.devices:
+        folders = ", ".join(str(each.path) for each in device_runs(opened.path, opened.settings.several).values())
+        raise HwnasError(f"{run} is a search for several devices; export from the run of one: {folders or 'none yet'}")
     budgets = opened.settings.budgets
     pick = pick or usual_pick(opened.settings)
     network = pick_network(opened.pareto(), pick, budgets, allow_over_budget=allow_over_budget)

@@ -59,7 +59,7 @@ def search(
         table: A latency table, or its file. None for one that fits this device; without one it is measured.
         budgets: Upper bounds by cost: ``{"latency": "4ms", "params": 600_000}``. Numbers are milliseconds, counts and
             bytes; a text needs its unit.
-        minimize: Costs to minimise beside the metric: ``latency``, ``macs``, ``params``, ``memory``; one,
+        minimize: Costs to minimise beside the metric: ``latency``, ``macs``, ``params``, ``memory``, ``rom``; one,
             several in a sequence, or ``"latency,macs"``.
         samples: Architectures to evaluate.
         strategy: A strategy, or what ``--strategy`` takes.

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from hwnas._api._given import read_options, space_settings
+from hwnas._api._several import with_devices
 from hwnas._common._option import Option, dashed, plain
-from hwnas._costs._cost import Cost, cost_named, is_bound
+from hwnas._costs._cost import bound_of, cost_named
 from hwnas._errors import HwnasError
 from hwnas._pipeline._model import read_model
 from hwnas._runs._kept_files import given_file
@@ -54,7 +55,7 @@ def search_settings(
     Raises:
         HwnasError: An option is unknown, does not belong to the space or evaluator, or cannot be read.
     """
-    values = read_options("search", setting_options(), given)
+    values = with_devices(read_options("search", setting_options(), given))
     if not space_is_object:
         values |= _declared(values, out)
         values |= _derived(values, out)
@@ -160,23 +161,15 @@ def _budgets(values: Mapping[str, Any]) -> dict[str, float]:
         if option.name in values:
             _require_once(name, option, bounds)
             bounds[name] = values[option.name]
-    costs = {name: cost_named(name, "budgets") for name in bounds}
-    return {costs[name].key: bound_of(costs[name], plain(value)) for name, value in bounds.items()}
+    budgets: dict[str, float] = {}
+    for name, value in bounds.items():
+        cost = cost_named(name, "budgets")
+        if cost.key in budgets:
+            raise HwnasError(f"budget {cost.name} is given twice, once as {cost.also}; leave one out")
+        budgets[cost.key] = bound_of(cost, plain(value))
+    return budgets
 
 
 def _require_once(name: str, option: Option, bounds: Mapping[str, Any]) -> None:
     if name in bounds:
         raise HwnasError(f"budget {name} is given twice, in budgets and as {option.name}; leave one out")
-
-
-def bound_of(cost: Cost, value: object) -> float:
-    """Return a budget from a number or a text like ``"4ms"``.
-
-    Raises:
-        HwnasError: It is neither.
-    """
-    if isinstance(value, str):
-        return cost.parse(value)
-    if not is_bound(value):
-        raise HwnasError(f"budget {cost.name} must be a positive number, or text like '4ms' or '600k', got {value!r}")
-    return float(value)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from hwnas._tables import _validate
 from hwnas._tables._build import require_drawing
 from hwnas._tables._fit import written_price
 from hwnas._tables._references import THIS_MACHINE, machine_of
-from hwnas._tables._validate import backend_of, batch_of, space_of, validate_table
+from hwnas._tables._validate import backend_of, batch_of, precision_of, space_of, validate_table
 from hwnas._tables._verify import verify_table
 from hwnas._tables._verify_result import CHANGED, EXIT_CODES, HOLDS, TOO_NOISY, Check, Verified
 from hwnas.spaces import Architecture, Space
@@ -67,9 +67,10 @@ def predict(table: LatencyTable | str | Path, arch: Architecture | str, *, space
     read = opened(table)
     space = space or space_of(read)
     chosen = space.parse(arch) if isinstance(arch, str) else arch
-    graph, batch = space.graph(chosen), batch_of(read)
+    graph, batch, precision = space.graph(chosen), batch_of(read), precision_of(read)
     price = written_price(read, space, chosen)
-    costs = {cost.key: cost.stored(cost.of_graph(graph, batch)) for cost in COSTS.values() if cost.of_graph is not None}
+    of_graph = (cost for cost in COSTS.values() if cost.of_graph is not None)
+    costs = {cost.key: cost.stored(cost.value(graph, batch, precision)) for cost in of_graph}
     return Prediction(space.format(chosen), price.value_ms, price.low_ms, price.high_ms, costs, read)
 
 

@@ -81,7 +81,7 @@ def _add_command(commands: argparse._SubParsersAction[OneLineParser], command: C
 
 
 def _add_option(parser: argparse._ActionsContainer, option: Option) -> None:
-    """Add an option, and its earlier names, which no help shows."""
+    """Add an option, and its other names; no help shows those that are not among its flags."""
     words, about = _keywords(option), option.described.replace("%", "%%")
     if option.flags is not None and not option.flags[0].startswith("-"):
         parser.add_argument(option.name, help=about, **words)
@@ -89,7 +89,7 @@ def _add_option(parser: argparse._ActionsContainer, option: Option) -> None:
     flags = (dashed(option.name),) if option.flags is None else option.flags
     words["dest"] = option.name
     parser.add_argument(*flags, help=about, required=option.required, **words)
-    for old in option.old:
+    for old in (name for name in option.old if dashed(name) not in flags):
         hidden = {**words, "default": argparse.SUPPRESS}
         parser.add_argument(dashed(old), help=argparse.SUPPRESS, **hidden)
 

@@ -49,7 +49,10 @@ STRATEGIES = {
     "controller": "a recurrent policy that PPO trains on the rewards of finished trials, after NAS-FCOS",
 }
 ONE_SHOT = {
+    "drnas": "one-shot: a Dirichlet distribution learned by gradients, choices pruned in stages, after DrNAS",
+    "ddpnas": "one-shot: validation metrics of drawn networks, the worst choices pruned in turn, after DDPNAS",
     "dmasking": "one-shot: Gumbel softmax of choices, widths as masks, cost in the loss, after FBNetV2",
+    "dash": "one-shot: kernel sizes and dilations learned in the steps of the weights, after DASH",
     "pvnas": "one-shot: cycles of gradient search, networks from each of them, after PV-NAS",
 }
 """Strategies that learn a distribution over choices while they train the supernet."""

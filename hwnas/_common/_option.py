@@ -47,7 +47,7 @@ class Option:
         flags: How it is typed. None for ``--name``; empty where it cannot be typed; a name without dashes is a
             positional argument.
         metavar: What stands for its value in the help.
-        old: Earlier names, which still work.
+        old: Other names, mostly earlier ones, which work, too.
         least: Smallest value.
         most: Largest value.
         required: Whether it must be given.
@@ -240,9 +240,19 @@ def _read_path(option: str, value: Any) -> Any:
     return str(value) if isinstance(value, PathLike) else value
 
 
+def _read_paths(option: str, value: Any) -> Any:
+    from os import PathLike
+
+    value = (value,) if isinstance(value, (str, PathLike)) else value
+    if not isinstance(value, Sequence) or not all(isinstance(path, (str, PathLike)) for path in value):
+        raise HwnasError(f"{option.lstrip('-')} must be paths, got {shortened(value)}")
+    return tuple(map(str, value))
+
+
 TEXT = Kind("a string", (str,))
 PATH = Kind("a path", (str,), _read_path)
 PATHS = Kind("paths", (list, tuple))
+PATH_LIST = Kind("paths", (tuple,), _read_paths)
 WHOLE = Kind("a whole number", (int,), number=int)
 NUMBER = Kind("a number", (int, float), number=float)
 SWITCH = Kind("True or False", (bool,))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from hwnas._common._plugins import load_plugin, make_plugin, plugin_names
-from hwnas._costs._units import parse_count, parse_latency, written_count, written_latency
+from hwnas._costs._units import parse_bytes, parse_count, parse_latency, written_bytes, written_count, written_latency
 from hwnas._errors import HwnasError
 
 if TYPE_CHECKING:
@@ -38,8 +38,11 @@ class Cost:
         cell: Writes a value in a column of a report, where all values have one unit; None for `format`.
         of_graph: Computes the value from an op graph and the batch size. None for what the latency table predicts and
             a device measures.
+        at_precision: Whether `of_graph` gets the graph as the number format of the networks executes it
+            (`profilers.graph_at`), because the value depends on it.
         combine: How the values of a network's terms (see `Space.terms`) make the network's value.
         whole: Whether values are whole numbers.
+        also: Another name for people: ``ram`` for ``memory``.
     """
 
     name: str
@@ -52,8 +55,10 @@ class Cost:
     format: Callable[[float], str] = written_count
     cell: Callable[[float], str] | None = None
     of_graph: Callable[[OpGraph, int], float] | None = None
+    at_precision: bool = False
     combine: Literal["sum", "max"] = "sum"
     whole: bool = True
+    also: str = ""
 
     @property
     def budget_option(self) -> str:
@@ -68,6 +73,21 @@ class Cost:
     def written_cell(self, value: float) -> str:
         """Return a value for a column of a report."""
         return (self.cell or self.format)(value)
+
+    def value(self, graph: OpGraph, batch: int = 1, precision: str = "fp32") -> float:
+        """Return the cost of a network, or of a part of one.
+
+        Args:
+            graph: As its space builds it.
+            batch: Samples of one inference.
+            precision: Its number format, as in ``--precision``.
+        """
+        assert self.of_graph is not None
+        if self.at_precision and precision != "fp32":
+            from profilers import graph_at
+
+            graph = graph_at(graph, precision)
+        return self.of_graph(graph, batch)
 
     def stored(self, value: float) -> float:
         """Return a value as files hold it."""
@@ -90,6 +110,16 @@ def _memory(graph: OpGraph, batch: int) -> float:
     from profilers import peak_memory_bytes
 
     return peak_memory_bytes(graph, batch=batch)
+
+
+def _rom(graph: OpGraph, batch: int) -> float:
+    from profilers import stored_bytes
+
+    return stored_bytes(graph)
+
+
+def _kib(value: float) -> str:
+    return f"{value / 1024:.4g} KiB"
 
 
 LATENCY = Cost(
@@ -126,13 +156,30 @@ MEMORY = Cost(
     key="peak_memory_bytes",
     title="peak activation memory",
     heading="memory",
-    example="512k",
+    example="64k or 64KiB (k = 1024)",
     unit="bytes",
-    cell=lambda value: f"{value / 1024:.4g} KiB",
+    parse=parse_bytes,
+    format=written_bytes,
+    cell=_kib,
     of_graph=_memory,
+    at_precision=True,
     combine="max",
+    also="ram",
 )
-COSTS: dict[str, Cost] = {cost.name: cost for cost in (LATENCY, MACS, PARAMS, MEMORY)}
+ROM = Cost(
+    name="rom",
+    key="rom_bytes",
+    title="weights",
+    heading="ROM",
+    example="256k or 1M (k = 1024)",
+    unit="bytes",
+    parse=parse_bytes,
+    format=written_bytes,
+    cell=_kib,
+    of_graph=_rom,
+    at_precision=True,
+)
+COSTS: dict[str, Cost] = {cost.name: cost for cost in (LATENCY, MACS, PARAMS, MEMORY, ROM)}
 """The costs by name: ours, then those that `register_cost` and plug-ins added."""
 MOST_BOUND = 1e300
 """Largest budget."""
@@ -163,7 +210,7 @@ def require_usable(cost: Cost) -> None:
         raise HwnasError(f"cost {cost.name!r}: name and key must be words of lower-case letters and digits")
     if cost.of_graph is None:
         raise HwnasError(f"cost {cost.name}: it needs of_graph, which computes it from an op graph")
-    known = COSTS.get(cost.name) or next((other for other in COSTS.values() if other.key == cost.key), None)
+    known = COSTS.get(cost.name) or next((c for c in COSTS.values() if c.key == cost.key or c.also == cost.name), None)
     if known is not None and known != cost:
         raise HwnasError(f"cost {cost.name} with key {cost.key}: a cost of this name or key exists already")
 
@@ -177,13 +224,14 @@ def cost_named(name: str, where: str = "--minimize") -> Cost:
     """Return the cost of a name; a plug-in's is loaded and registered.
 
     Args:
-        name: As on the command line.
+        name: As on the command line; `Cost.also` is read, too.
         where: What named it, for the error.
 
     Raises:
         HwnasError: There is none of that name.
         PluginError: It is a plug-in's that cannot be used.
     """
+    name = next((cost.name for cost in COSTS.values() if name and cost.also == name), name)
     if name in COSTS:
         return COSTS[name]
     if not isinstance(name, str) or load_plugin("cost", name) is None:
@@ -209,6 +257,19 @@ def cost_of_key(key: str) -> Cost | None:
 def is_bound(value: object) -> bool:
     """Return whether a value can be a budget: a positive number up to `MOST_BOUND`."""
     return type(value) in (int, float) and 0 < value <= MOST_BOUND  # type: ignore[operator]
+
+
+def bound_of(cost: Cost, value: object) -> float:
+    """Return a budget from a number or a text like ``"4ms"``.
+
+    Raises:
+        HwnasError: It is neither.
+    """
+    if isinstance(value, str):
+        return cost.parse(value)
+    if not is_bound(value):
+        raise HwnasError(f"budget {cost.name} must be a positive number, or text like '4ms' or '600k', got {value!r}")
+    return float(value)  # type: ignore[arg-type]
 
 
 def written_cost(key: str, value: float) -> str:

@@ -66,14 +66,17 @@ class SpaceCosts:
         space: The search space.
         table: Prices; None leaves latency out.
         batch: Images of one inference (for peak memory).
+        precision: Number format of the networks, as in ``--precision``, for costs that depend on it.
     """
 
-    def __init__(self, space: Space, table: LatencyTable | None, *, batch: int = 1) -> None:
+    def __init__(self, space: Space, table: LatencyTable | None, *, batch: int = 1, precision: str = "fp32") -> None:
         self.space = space
         self.table = table
         self.batch = batch
         self._measures: dict[str, Callable[[OpGraph], float]] = {
-            cost.key: partial(_of_graph, cost.of_graph, batch) for cost in COSTS.values() if cost.of_graph is not None
+            cost.key: partial(cost.value, batch=batch, precision=precision)
+            for cost in COSTS.values()
+            if cost.of_graph is not None
         }
         self._maxima = {"activation_bytes", *(cost.key for cost in COSTS.values() if cost.combine == "max")}
         if table is not None:
@@ -240,10 +243,6 @@ class SpaceCosts:
 def _state(holders: Sequence[Holders]) -> int:
     """Return the state of tensors that these sides hold."""
     return sum(int(held) * _HOLDERS**place for place, held in enumerate(holders))
-
-
-def _of_graph(function: Callable[[OpGraph, int], float], batch: int, graph: OpGraph) -> float:
-    return function(graph, batch)
 
 
 def cheapest_network(space: Space, cost: CostOfCodes, seed: int = 0) -> tuple[Architecture, float]:

@@ -9,8 +9,10 @@ from hwnas._errors import HwnasError
 
 _LATENCY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s)?\Z", re.ASCII)
 _COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kMG]?)B?\Z")
+_BYTES = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKMG]?)(?:i?B|bytes)?\Z")
 _LATENCY_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 _COUNT_UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+_BYTE_UNITS = {"": 1, "k": 1024, "K": 1024, "M": 1024**2, "G": 1024**3}
 _MOST_MS, _MOST_COUNT = 1e9, 1e18
 """Budgets beyond these are rejected: eleven days, and more bytes than there are."""
 
@@ -48,6 +50,22 @@ def parse_count(text: str) -> float:
     return value
 
 
+def parse_bytes(text: str) -> float:
+    """Read bytes from ``"256k"``, ``"256KiB"``, ``"1M"`` or ``"3000"``.
+
+    Units are powers of 1024, whether written k, kB or KiB, as makers of microcontrollers and linkers count: a chip
+    with 256 kB of flash holds 262,144 bytes.
+
+    Raises:
+        HwnasError: The text is no such amount.
+    """
+    match = _BYTES.match(text.strip())
+    value = float(match.group(1)) * _BYTE_UNITS[match.group(2)] if match is not None else 0.0
+    if not 0 < value <= _MOST_COUNT:
+        raise HwnasError(f"cannot read the size {shortened(text)}; write it like 64k, 256KiB or 1M (k = 1024 bytes)")
+    return value
+
+
 def written_latency(value: float) -> str:
     """Write milliseconds for people, with four digits: ``0.1059 ms``."""
     return f"{value:.4g} ms"
@@ -59,3 +77,11 @@ def written_count(value: float) -> str:
         if value >= size:
             return f"{value / size:g}{unit}"
     return f"{value:g}"
+
+
+def written_bytes(value: float) -> str:
+    """Write bytes for people: ``256 KiB``, in powers of 1024."""
+    for unit in ("G", "M", "K"):
+        if value >= (size := _BYTE_UNITS[unit]):
+            return f"{value / size:g} {unit}iB"
+    return f"{value:g} bytes"

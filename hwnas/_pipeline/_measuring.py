@@ -45,6 +45,8 @@ def resolve_measuring(settings: SearchSettings, out: Path, table: LatencyTable |
 
 def _only_predicted(settings: SearchSettings, table: LatencyTable | None) -> bool:
     """Return whether the device of the latency table that the settings name is not available."""
+    if settings.devices:
+        return settings.offline  # each device says for itself whether it is available
     if table is None and settings.table is not None and not settings.offline:
         table = load_table(Path(settings.table))
     return settings.offline if table is None else is_elsewhere(table, settings)
@@ -53,4 +55,4 @@ def _only_predicted(settings: SearchSettings, table: LatencyTable | None) -> boo
 def _usual(settings: SearchSettings) -> str:
     """Return what is measured by default where the device is available."""
     timed = LATENCY.name in settings.minimize or LATENCY.key in settings.budgets
-    return "trials" if timed and settings.latency_column is None else "winners"
+    return "trials" if timed and settings.latency_column is None and not settings.devices else "winners"

@@ -29,6 +29,8 @@ def make_problem(
     measured: Collection[str] = (),
     *,
     limits: Mapping[str, CostOfCodes] | None = None,
+    others: Mapping[str, CostOfCodes] | None = None,
+    shared: Sequence[Constraint] = (),
 ) -> Problem:
     """Build the search problem: a metric to improve, costs to minimise, budgets to meet.
 
@@ -41,6 +43,8 @@ def make_problem(
         measured: Keys of costs that are measured with every trial; their functions are estimates. One that is neither
             minimised nor budgeted is measured all the same, and limits nothing.
         limits: What budgets bind, where that is another statistic than what is minimised; None for `cost_functions`.
+        others: Further costs to minimise that no option names, by key.
+        shared: Further constraints, which some network is known to meet.
 
     Raises:
         BudgetError: No network meets the budgets.
@@ -50,12 +54,13 @@ def make_problem(
     constraints = tuple(
         Constraint(name, (limits or cost_functions)[name], upper, estimated=name in measured)
         for name, upper in {**unbound, **budgets}.items()
-    )
+    ) + tuple(shared)
     first = Objective(metric.name, metric.direction, ceiling=metric.best)
     require_feasible(space, Problem(domain, (first,), constraints))
     objectives, anchors = [first], []
-    for name in (cost_named(word).key for word in minimize):
-        objective, ends = _cost_objective(space, name, cost_functions[name], constraints)
+    minimized = {name: cost_functions[name] for name in (cost_named(word).key for word in minimize)}
+    for name, function in {**minimized, **(others or {})}.items():
+        objective, ends = _cost_objective(space, name, function, constraints)
         objectives.append(replace(objective, estimated=name in measured))
         anchors += ends
     return Problem(domain, tuple(objectives), constraints, tuple(dict.fromkeys(anchors)))

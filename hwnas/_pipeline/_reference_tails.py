@@ -79,7 +79,7 @@ def require_statistic(run: Run, latency: SearchTable, tails: Mapping[str, float]
     """
     settings, backend = run.settings, latency.backend
     statistic = settings.latency_statistic
-    if run.has_trials() or statistic in (None, PREDICTED):
+    if run.has_trials() or statistic in (None, PREDICTED) or settings.devices:
         return
     if backend is None or settings.measure == "none":
         if statistic not in tails:

@@ -7,6 +7,7 @@ from pathlib import Path
 from hwnas._common._foreign import Foreign
 from hwnas._costs._cost import written_budgets
 from hwnas._pipeline._deliver import deliver
+from hwnas._pipeline._deliver_several import close_search, deliver_devices
 from hwnas._pipeline._evaluation import prepare_evaluators, start_workers
 from hwnas._pipeline._measuring import resolve_measuring
 from hwnas._pipeline._overrides import Overrides
@@ -16,6 +17,7 @@ from hwnas._pipeline._sample import sample
 from hwnas._pipeline._set_up import set_up
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._setup_table import save_table_copy
+from hwnas._pipeline._several import save_device_tables
 from hwnas._runs._kept_files import keep_file
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
@@ -70,7 +72,10 @@ def run_pipeline(
     try:
         with torch_threads(None if plan.parallel else run.settings.evaluation_threads), Foreign(_FOREIGN):
             study = search_architectures(setup, watcher, plan)
-            deliver(setup, study, watcher.line)
+            if setup.costs.devices:
+                close_search(setup, study)
+            else:
+                deliver(setup, study, watcher.line)
         finished = True
     except KeyboardInterrupt:
         safe = f"{len(journal.records)} trials are safe in {journal.path}"
@@ -80,6 +85,7 @@ def run_pipeline(
             watcher.end(finished)
         finally:
             run.release()
+    deliver_devices(setup, study, watcher, overrides, run_pipeline)
     watcher.line(f"report: {run.path / 'report.html'}")
     return setup, study
 
@@ -98,6 +104,7 @@ def search_architectures(setup: SearchSetup, watcher: Watcher, plan: WorkerPlan)
     before = dict(run.phases[-1].budgets) if run.phases and run.phases[-1].until > len(study.trials) else None
     run.continue_from(len(study.trials))
     save_table_copy(run, setup.costs.space_costs.table)
+    save_device_tables(run, setup.costs.devices)
     save_tails(run, setup.costs.space_costs.table, setup.costs.tails)
     for option, file in setup.start.files.items():
         keep_file(run, option, file)

@@ -17,6 +17,7 @@ from hwnas._pipeline._setup import SearchCosts, SearchInputs, SearchSetup, Searc
 from hwnas._pipeline._setup_costs import resolve_costs
 from hwnas._pipeline._setup_inputs import identity_of, make_search_backend, resolve_inputs
 from hwnas._pipeline._setup_table import resolve_table
+from hwnas._pipeline._several import budgets_of_any, other_latencies, resolve_devices
 from hwnas._pipeline._train_precision import with_train_precision
 from hwnas._runs._journal import TrialJournal
 from hwnas._runs._run import Run
@@ -65,6 +66,7 @@ def set_up(
         tails = resolve_tails(run, inputs.space, latency, progress)
         require_statistic(run, latency, tails)
         costs = replace(resolve_costs(run.settings, inputs, latency.table, progress), tails=tails)
+        costs = replace(costs, devices=resolve_devices(run, inputs, costs, overrides, progress))
         return _checked_setup(run, journal, inputs, latency, costs, warm_start)
     except BaseException:
         run.release()
@@ -131,5 +133,15 @@ def build_problem(
     if measures_trials:
         functions, measured = limits, (LATENCY.key,)
     metric = inputs.evaluator.metric
-    problem = make_problem(inputs.space, functions, settings.minimize, budgets, metric, measured, limits=limits)
+    problem = make_problem(
+        inputs.space,
+        functions,
+        settings.minimize,
+        budgets,
+        metric,
+        measured,
+        limits=limits,
+        others=other_latencies(costs.devices),
+        shared=budgets_of_any(costs.devices),
+    )
     return replace(problem, low_fidelity=inputs.low_fidelity is not None)

@@ -12,6 +12,7 @@ from hwnas._runs._journal import TrialJournal
 from hwnas._runs._metrics import metric_of_run
 from hwnas._runs._options import DEFAULT_STATISTIC
 from hwnas._runs._run import Run
+from hwnas._runs._several import NamedDevice
 from hwnas._runs._warm_start import WarmStart
 from hwnas._tables._validate import table_references
 from hwnas.evaluators import Evaluator, Trainer, metric_at
@@ -58,6 +59,34 @@ class SearchTable:
 
 
 @dataclass(frozen=True)
+class DeviceCosts:
+    """One of several devices that networks are searched for at once.
+
+    Attributes:
+        device: Its name, table and budget.
+        table: Its latency table.
+        backend: Measures on it; None where it is not available here.
+        place: Where it is, as ``--device`` says it.
+        statistic: Which statistic of its latency counts.
+        latency_ms: Its table's predictions of q10, codes ``(n, d)`` to milliseconds ``(n,)``.
+        bound_ms: What its budget binds, likewise: the statistic that counts, as far as its table knows it.
+    """
+
+    device: NamedDevice
+    table: LatencyTable
+    backend: Backend | None
+    place: str
+    statistic: str
+    latency_ms: CostOfCodes
+    bound_ms: CostOfCodes
+
+    @property
+    def threads(self) -> int:
+        """Threads of the sessions that its table is of."""
+        return int(str(self.table.identity.get("threads", 1)))
+
+
+@dataclass(frozen=True)
 class SearchCosts:
     """What is known of an architecture before it is evaluated.
 
@@ -66,12 +95,14 @@ class SearchCosts:
         functions: CostOfCodes functions by name, for objectives and budgets.
         training: What networks cost where they will run, for trainings that depend on it; None without a table.
         tails: How many times q10 each statistic of latency is; empty where that is not known.
+        devices: The devices of a search for several; empty for one.
     """
 
     space_costs: SpaceCosts
     functions: Mapping[str, CostOfCodes]
     training: CostFunction | None
     tails: Mapping[str, float] = field(default_factory=dict)
+    devices: tuple[DeviceCosts, ...] = ()
 
 
 @dataclass(frozen=True)

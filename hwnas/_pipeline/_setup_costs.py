@@ -29,7 +29,7 @@ def resolve_costs(
         table: The latency table; None where a column of a benchmark table takes its place.
         progress: Receives progress lines.
     """
-    space_costs = SpaceCosts(inputs.space, table, batch=settings.batch)
+    space_costs = SpaceCosts(inputs.space, table, batch=settings.batch, precision=settings.precision)
     functions: dict[str, CostOfCodes] = {cost.key: space_costs.cost(cost.key) for cost in COSTS.values()}
     if settings.latency_column is not None:
         functions["latency_ms"] = _column_cost(inputs.space, inputs.evaluator, settings.latency_column, progress)

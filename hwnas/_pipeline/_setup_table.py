@@ -51,6 +51,8 @@ def resolve_table(
             progress(line)
         require_grade(table, asked=overrides.table is not None or settings.table is not None, progress=progress)
         table = parse_table(dump_table(table), copy)  # as a later start will read it
+    if settings.devices:  # each is measured by its own delivery
+        return SearchTable(table, None)
     if is_elsewhere(table, settings):
         progress(elsewhere_line(table))
         return SearchTable(table, None)
@@ -111,7 +113,7 @@ def _measured_table(space: Space, backend: Backend, progress: TextProgress) -> L
 
 def _require_usable(table: LatencyTable, settings: SearchSettings, space: Space, backend: Backend) -> None:
     """Refuse another device's table, unless that device need not be available here."""
-    if is_elsewhere(table, settings):
+    if is_elsewhere(table, settings) or settings.devices:
         require_usable(table, settings, space)
         return
     try:

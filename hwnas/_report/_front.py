@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._common._text import printable
-from hwnas._costs._cost import COSTS, LATENCY, MACS, MEMORY, PARAMS, Cost
+from hwnas._costs._cost import COSTS, LATENCY, MACS, MEMORY, PARAMS, ROM, Cost
 from hwnas._costs._space_costs import SpaceCosts
 from hwnas._report._html import asset
 from hwnas._runs._agreement import statistic_of
@@ -30,6 +30,7 @@ from hwnas._runs._delivered import (
 from hwnas._runs._front import keeps
 from hwnas._runs._metrics import value_of
 from hwnas._runs._run import Run
+from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import Space
 from hwnas.tasks import Metric
 from search import Trial, nondominated
@@ -38,7 +39,7 @@ MOST_TRIALS = 600
 """Most trials that the front shows beside the delivered networks."""
 _MOST_BYTES = 250_000
 _MOST_ARCH = 240
-_UNITS = {MACS.key: (1e6, "M"), PARAMS.key: (1e3, "k"), MEMORY.key: (1024.0, "KiB")}
+_UNITS = {MACS.key: (1e6, "M"), PARAMS.key: (1e3, "k"), MEMORY.key: (1024.0, "KiB"), ROM.key: (1024.0, "KiB")}
 """What values of a cost are divided by on the axis, and their unit there."""
 
 
@@ -88,7 +89,7 @@ def front_data(
     delivered = {int(network["trial"]) for network in networks if "trial" in network}
     others = [t for t in trials if t.ok and not t.low_fidelity and t.number not in delivered]
     same = compared == metric or not networks
-    shown = _shown_trials(others, metric, space, run.settings.batch) if same else []
+    shown = _shown_trials(others, metric, space, run.settings) if same else []
     points = [_network(run, network, value) for network, value in zip(networks, values, strict=True)]
     valued = [point["costs"] for point in points if point["value"] is not None]
     used = {key for costs in valued for key, value in costs.items() if value is not None}
@@ -183,13 +184,15 @@ def _export_command(run: Run, network: Mapping[str, Any]) -> str | None:
     return printable(shlex.join(words))
 
 
-def _shown_trials(trials: Sequence[Trial], metric: Metric, space: Space, batch: int) -> list[dict[str, Any]]:
+def _shown_trials(
+    trials: Sequence[Trial], metric: Metric, space: Space, settings: SearchSettings
+) -> list[dict[str, Any]]:
     """Return trials with their costs: the best ones, then others spread over the search, up to a size."""
     kept = _spread(trials, metric)
     if not kept:
         return []
     codes = np.array([trial.codes for trial in kept], dtype=np.int64)
-    space_costs = SpaceCosts(space, None, batch=batch)
+    space_costs = SpaceCosts(space, None, batch=settings.batch, precision=settings.precision)
     graph_costs = [cost.key for cost in COSTS.values() if cost.of_graph is not None]
     columns = {key: space_costs.cost(key)(codes) for key in graph_costs}
     rows, size = [], 0

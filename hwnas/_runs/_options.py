@@ -16,6 +16,7 @@ from hwnas._common._option import (
     NUMBER,
     NUMBER_LIST,
     PATH,
+    PATH_LIST,
     RECIPE,
     SWITCH,
     TEXT,
@@ -186,6 +187,7 @@ EVALUATOR_SHORTHANDS = {
 EVALUATOR = ("epochs", "recipe", *EVALUATOR_SHORTHANDS)
 """Options of the command line that become options of the evaluator."""
 
+_COST_WORDS = [f"{cost.name} (or {cost.also})" if cost.also else cost.name for cost in COSTS.values()]
 _SEARCH = (
     Option("strategy", "search strategy, one of those listed below", TEXT, "lamoo", "search"),
     Option(
@@ -197,7 +199,7 @@ _SEARCH = (
         flags=("--strategy-option",),
         metavar="NAME=VALUE",
     ),
-    Option("minimize", f"costs to minimise: one or more of {','.join(COSTS)}", NAMES, ("latency",), "search"),
+    Option("minimize", f"costs to minimise: one or more of {','.join(_COST_WORDS)}", NAMES, ("latency",), "search"),
     Option("samples", "architectures to evaluate", WHOLE, 200, "search", least=1, most=10**9),
     Option("seed", "random seed", WHOLE, 0, "search", least=0, most=MOST_SEED),
     Option(
@@ -316,6 +318,15 @@ _TABLE = (
     Option("latency_column", "table:FILE: column of latencies, in place of a latency table", TEXT, group="device"),
     Option("table", "latency table (default: one that fits the device, else a new one)", PATH, group="device"),
     Option(
+        "tables",
+        "search for several devices at once: a latency table of each; --latency-budget is then 4ms or a=4ms,b=2ms",
+        PATH_LIST,
+        group="device",
+        metavar="FILE",
+        many="+",
+    ),
+    Option("devices", "several devices: the table and the latency budget of each", NAMED_VALUES, {}, "device", ()),
+    Option(
         "offline",
         "the device of --table is not available: use the table's predictions, measure no network",
         SWITCH,
@@ -399,11 +410,15 @@ def budget_options() -> dict[str, Option]:
 
 
 def _budget_option(name: str) -> Option:
-    about = f"upper bound of {name}"
-    if name in COSTS:  # what a plug-in says of its own is not read for a help text
-        cost = COSTS[name]
-        about = f"upper bound of {cost.title}{f' in {cost.unit}' if cost.unit else ''}, like {cost.example}"
-    return Option(f"{name.replace('-', '_')}_budget", about, ANY, group="budgets")
+    option = Option(f"{name.replace('-', '_')}_budget", f"upper bound of {name}", ANY, group="budgets")
+    if name not in COSTS:  # what a plug-in says of its own is not read for a help text
+        return option
+    cost = COSTS[name]
+    unit = f" in {cost.unit}" if cost.unit else ""
+    option = replace(option, help=f"upper bound of {cost.title}{unit}, like {cost.example}")
+    if not cost.also:
+        return option
+    return replace(option, flags=(f"--{cost.also}-budget", cost.budget_option), old=(f"{cost.also}_budget",))
 
 
 def setting_options() -> tuple[Option, ...]:
@@ -432,7 +447,7 @@ _STATED = (
     _MEMORY_STATISTIC,
     _BUDGETS,
 )
-_SHORTHANDS = {*SPACE_SHORTHANDS, *DATA_SHORTHANDS, *EVALUATOR, "final_epochs"} - {"image_size"}
+_SHORTHANDS = {*SPACE_SHORTHANDS, *DATA_SHORTHANDS, *EVALUATOR, "final_epochs", "tables"} - {"image_size"}
 SETTINGS = {option.name: option for option in (*_STATED, _EVALUATION_THREADS) if option.name not in _SHORTHANDS}
 """Options that a search's result depends on: the attributes of `SearchSettings`, by name."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from hwnas._errors import RunError
 from hwnas._runs._settings import SearchSettings
+from hwnas._runs._several import without_paths
 from hwnas.spaces import first_difference
 from hwnas.tasks import usual_task
 
@@ -52,6 +53,8 @@ def require_same_search(
             continue  # the same data, wherever they are
         if name in _BY_CONTENT and old.get(name) is not None and new[name] is not None:
             continue
+        if name == "devices" and without_paths(old.get(name) or {}) == without_paths(new[name]):
+            continue  # the same devices, wherever their tables are
         if name == "task" and _are_images(path, before, settings):
             continue
         if name == "train_precision" and old.get(name) == "auto":

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from hwnas._common._option import renamed
-from hwnas._costs._cost import MOST_BOUND, cost_named, cost_of_key, is_bound, name_of_key
+from hwnas._costs._cost import LATENCY, MOST_BOUND, cost_named, cost_of_key, is_bound, name_of_key
 from hwnas._errors import HwnasError, RunError
 from hwnas._runs._options import (
     DEVICE,
@@ -19,6 +19,7 @@ from hwnas._runs._options import (
     TRAIN_PRECISION,
     default,
 )
+from hwnas._runs._several import NamedDevice, read_devices
 
 _CHOICES = {
     "finalize": FINALIZE,
@@ -54,6 +55,9 @@ class SearchSettings:
         minimize: Names of the costs to minimise beside maximising the metric; ``"latency,macs"`` is read, too.
         budgets: Upper bounds by the key of a cost: ``{"latency_ms": 4.0}``.
         offline: Whether the table's device is not available: the search uses its predictions and measures no network.
+        devices: Several devices that networks are searched for at once (``--tables``): by name, in order, the latency
+            table and the budget of each (``{"table": FILE, "latency_budget_ms": 4.0 or None}``). ``table`` is that of
+            the first one then.
         latency_column: Column of a benchmark table that takes the place of a latency table; None otherwise.
         measure: What is timed on the device (`MEASURE`); None to decide by the rest of the search.
         latency_statistic: Statistic of measured latencies (`LATENCY_STATISTICS`); None for the default.
@@ -92,6 +96,7 @@ class SearchSettings:
     samples: int = default("samples")
     seed: int = default("seed")
     table: str | None = default("table")
+    devices: Mapping[str, Any] = field(default_factory=dict)
     offline: bool = default("offline")
     latency_column: str | None = default("latency_column")
     measure: str | None = default("measure")
@@ -102,9 +107,8 @@ class SearchSettings:
     warm_start: str | None = default("warm_start")
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "minimize", SETTINGS["minimize"].read(self.minimize))
-        for name in self.minimize:
-            cost_named(name)
+        names = SETTINGS["minimize"].read(self.minimize)
+        object.__setattr__(self, "minimize", tuple(cost_named(name).name for name in names))
         if not self.minimize or len(set(self.minimize)) != len(self.minimize):
             raise HwnasError("--minimize needs at least one cost, and each only once")
         for name, option in SETTINGS.items():
@@ -118,6 +122,7 @@ class SearchSettings:
                     f"the budget of {name_of_key(key)} must be a positive number up to {MOST_BOUND:g}, got {upper}"
                 )
         self._require_agreement()
+        self._require_devices()
 
     def _require_agreement(self) -> None:
         """Refuse settings that need others.
@@ -142,6 +147,32 @@ class SearchSettings:
             )
         if self.final_recipe and self.finalize == "none":
             raise HwnasError("--final-epochs and --final-recipe need --finalize finetune or train")
+
+    def _require_devices(self) -> None:
+        """Refuse settings that a search for several devices cannot have.
+
+        Raises:
+            HwnasError: Naming the setting.
+        """
+        if not self.devices:
+            return
+        devices = read_devices(self.devices)
+        if self.table is None or LATENCY.name not in self.minimize or LATENCY.key in self.budgets:
+            raise HwnasError("--tables needs latency among --minimize, and the budget of each device")
+        if self.measure == "trials":
+            raise HwnasError(
+                f"--measure trials measures one device, but --tables names {len(devices)}; use winners (the default), "
+                "which measures what is delivered on each"
+            )
+        if self.latency_column is not None:
+            raise HwnasError("--latency-column takes latencies from a benchmark table; leave --tables out")
+        if self.memory_statistic != default("memory_statistic"):
+            raise HwnasError("--memory-statistic arena is measured on one device; leave --tables out")
+
+    @property
+    def several(self) -> tuple[NamedDevice, ...]:
+        """The devices of a search for several; empty for one."""
+        return read_devices(self.devices)
 
     @property
     def strategy_name(self) -> str:

@@ -193,6 +193,13 @@ def batch_of(table: LatencyTable) -> int:
     return batch if type(batch) is int else 1
 
 
+def precision_of(table: LatencyTable) -> str:
+    """Return the number format that a table was measured in, as in ``--precision``."""
+    precisions = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+    dtype = str(table.identity.get("dtype", "float32"))
+    return precisions.get(dtype, dtype)
+
+
 def backend_of(
     table: LatencyTable,
     workload: Workload,
@@ -223,10 +230,8 @@ def backend_of(
         raise HwnasError(
             "--device must be the address of the table's device, like ssh://user@host; leave it out for this machine"
         )
-    precisions = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-    dtype = str(identity.get("dtype", "float32"))
     shared: dict[str, Any] = {"batch": batch_of(table), "image_channels": input_channels(workload)}
-    precision = precisions.get(dtype, dtype)
+    precision = precision_of(table)
     if identity.get("device") == "cuda":
         return make_backend(
             "cuda",

@@ -17,6 +17,8 @@ PRECISIONS = ("fp32", "int8")
 _DTYPES = {"fp32": "float32", "int8": "int8"}
 _LETTERS = {"fp32": "f", "int8": "i"}
 _MARK = "@"
+_MOST_FORMS = 1_000_000
+_UNKNOWN = -1
 
 
 class MixedPrecisionSpace(Space):
@@ -37,7 +39,8 @@ class MixedPrecisionSpace(Space):
     def __init__(self, inner: Space) -> None:
         self.inner = inner
         self._columns = len(inner.choices)
-        self._empty: dict[tuple[int, ...], bool] = {}
+        self._empty: dict[int, IntArray] = {}
+        self._empty_of_many: dict[tuple[int, ...], bool] = {}
 
     @property
     def settings(self) -> dict[str, object]:
@@ -140,12 +143,9 @@ class MixedPrecisionSpace(Space):
         rows = np.array(codes, dtype=np.int64).reshape(-1, len(self.choices))
         valid = self.inner.valid_codes(rows[:, : self._columns])
         rows[valid, : self._columns] = self.inner.canonical_codes(rows[valid, : self._columns])
-        for number, term in enumerate(self.inner.terms):
-            used, own = rows[:, list(term.choices)], self._columns + number
-            forms, places = np.unique(used, axis=0, return_inverse=True)
-            first = np.unique(places, return_index=True)[1]
-            empty = np.array([valid[i] and self._is_empty(number, rows[i]) for i in first], dtype=np.bool_)
-            absent = empty[np.reshape(places, -1)] if len(forms) else np.zeros(0, dtype=np.bool_)
+        for number in range(len(self.inner.terms)):
+            own = self._columns + number
+            absent = self._absent(number, rows, valid)
             rows[absent, own] = rows[absent, own - 1] if number else 0
         return rows
 
@@ -182,11 +182,31 @@ class MixedPrecisionSpace(Space):
     def _number(self) -> dict[str, int]:
         return {term.name: number for number, term in enumerate(self.inner.terms)}
 
+    def _absent(self, number: int, rows: IntArray, valid: BoolArray) -> BoolArray:
+        """Return in which rows of codes ``(n, d)`` a block has no precision of its own, ``(n,)``.
+
+        Whether it has is kept for each of its forms: in an array where these are few.
+        """
+        columns = list(self.inner.terms[number].choices)
+        counts = [self.cardinalities[column] for column in columns]
+        if math.prod(counts) > _MOST_FORMS:
+            forms = [(number, *row) for row in rows[:, columns].tolist()]
+            for i in (i for i in np.flatnonzero(valid) if forms[i] not in self._empty_of_many):
+                self._empty_of_many[forms[i]] = self._is_empty(number, rows[i])
+            return valid & np.array([self._empty_of_many.get(form, False) for form in forms], dtype=np.bool_)
+        if number not in self._empty:
+            self._empty[number] = np.full(math.prod(counts), _UNKNOWN, dtype=np.int64)
+        known = self._empty[number]
+        places = np.zeros(len(rows), dtype=np.int64)
+        for column, count in zip(columns, counts, strict=True):
+            places = places * count + rows[:, column]
+        for i in np.flatnonzero(valid & (known[places] == _UNKNOWN)):
+            if known[places[i]] == _UNKNOWN:
+                known[places[i]] = int(self._is_empty(number, rows[i]))
+        absent: BoolArray = valid & (known[places] == 1)
+        return absent
+
     def _is_empty(self, number: int, row: IntArray) -> bool:
-        """Return whether a block has no precision of its own, by a row of codes; each form of a block is built once."""
-        term = self.inner.terms[number]
-        form = (number, *(int(row[column]) for column in term.choices))
-        if form not in self._empty:
-            part = self.inner.term_graph(term, self.inner.decode(row[: self._columns]))
-            self._empty[form] = part is None or all(float_only(node.op) for node in part.nodes)
-        return self._empty[form]
+        """Return whether a block has no precision of its own, by a row of codes."""
+        part = self.inner.term_graph(self.inner.terms[number], self.inner.decode(row[: self._columns]))
+        return part is None or all(float_only(node.op) for node in part.nodes)

@@ -37,7 +37,8 @@ def check_cost(cost: Cost, *spaces: Space) -> None:
         for space in spaces or _small_spaces():
             for arch in space.sample(_LOOKS, np.random.default_rng(0)):
                 for batch in _BATCHES:
-                    _check_value(cost, space, arch, batch)
+                    for precision in ("fp32", "int8") if cost.at_precision else ("fp32",):
+                        _check_value(cost, space, arch, batch, precision)
 
 
 def _small_spaces() -> tuple[Space, ...]:
@@ -45,9 +46,9 @@ def _small_spaces() -> tuple[Space, ...]:
     return cells, make_space("mobilenetv3", resolution=[8, 16], width=[0.5, 1.0])
 
 
-def _check_value(cost: Cost, space: Space, arch: Architecture, batch: int) -> None:
-    assert cost.of_graph is not None  # by `require_usable`
-    value, where = cost.of_graph(space.graph(arch), batch), f"cost {cost.name}: {space.name} {space.format(arch)}"
+def _check_value(cost: Cost, space: Space, arch: Architecture, batch: int, precision: str) -> None:
+    where = f"cost {cost.name}: {space.name} {space.format(arch)}"
+    value = cost.value(space.graph(arch), batch, precision)
     number = isinstance(value, int | float | np.number) and math.isfinite(value) and value >= 0
     require(number, f"{where}: its value must be a finite number of 0 or more, got {value!r}")
     require(not cost.whole or value == int(value), f"{where}: its value is whole (`whole`), got {value!r}")
@@ -57,7 +58,8 @@ def _check_value(cost: Cost, space: Space, arch: Architecture, batch: int) -> No
         require_close(
             cost.parse(text) / value, 1.0, _WRITTEN, f"{where}: {value:g} is written {text} and not read back"
         )
-    parts = [cost.of_graph(graph, batch) for t in space.terms if (graph := space.term_graph(t, arch)) is not None]
+    graphs = [graph for term in space.terms if (graph := space.term_graph(term, arch)) is not None]
+    parts = [cost.value(graph, batch, precision) for graph in graphs]
     combined = sum(parts) if cost.combine == "sum" else max(parts)
     require(
         math.isclose(combined, value, rel_tol=1e-9),

@@ -331,7 +331,7 @@ def test_terms_that_are_cut_where_the_runtime_fuses_are_refused_for_their_latenc
             {"strategy": Backwards},
             f"strategy must be a name or an instance with a method propose, got {Backwards!r}",
         ),
-        ({"budgets": {"speed": 1}}, "unknown cost 'speed' in budgets; known costs: latency, macs, params, memory"),
+        ({"budgets": {"speed": 1}}, "unknown cost 'speed' in budgets; known costs: latency, macs, params, memory, rom"),
         ({"budgets": {"macs": 0}}, "budget macs must be a positive number, or text like '4ms' or '600k', got 0"),
         ({"budgets": {"latency": "0.3"}}, "the latency '0.3' has no unit; write 0.3ms or 0.3us"),
         ({"latency_budget": "0.3"}, "the latency '0.3' has no unit; write 0.3ms or 0.3us"),
@@ -347,7 +347,7 @@ def test_terms_that_are_cut_where_the_runtime_fuses_are_refused_for_their_latenc
         ({"minimize": 3}, "minimize must be names, like 'latency' or 'latency,macs', got 3"),
         (
             {"minimize": "latency,speed"},
-            "unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory",
+            "unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory, rom",
         ),
         ({"samples": "3"}, "--samples must be a whole number, got '3'"),
         ({"seed": True}, "--seed must be a whole number, got True"),

@@ -53,6 +53,7 @@ VALUES = {
     "protocol": "kernel",
     "recipe": "cutout=0.5,flip=true",
     "resolution": "16,32",
+    "rom_budget": "256k",
     "space": "nasbench201",
     "space_settings": "resolution=16,32",
     "strategy": "nsga2",
@@ -60,6 +61,7 @@ VALUES = {
     "supernet_sampling": "bestup",
     "train_precision": "bf16",
     "table": "table.json",
+    "tables": ["a.json", "b.json"],
     "width": "0.5,1.0",
     "workers": "2",
 }
@@ -94,7 +96,7 @@ def typed_and_given(command, option):
     for each, value in [(option, VALUES.get(option.name, "3")), *((by_name[n], v) for n, v in needed.items())]:
         flag = each.flags[-1] if each.flags else dashed(each.name)
         switch = each.default is False
-        typed += [flag] if switch else [flag, value]
+        typed += [flag] if switch else [flag, *value] if isinstance(value, list) else [flag, value]
         number = each.kind.number
         given[each.name] = True if switch else number(value) if number else value
         if each.name.endswith(("space_settings", "_options")):

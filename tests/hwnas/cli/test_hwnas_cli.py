@@ -193,7 +193,7 @@ def test_unknown_names(fails, tmp_path, benchmark_csv):
         "table:FILE, train"
     )
     assert fails("search", "--minimize", "speed", *out) == (
-        "hwnas: error: unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory"
+        "hwnas: error: unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory, rom"
     )
     table = ["--space", "nasbench201", "--evaluator", f"table:{benchmark_csv}"]
     line = fails("search", *table, "--accuracy-column", "acc", "--latency-column", "zz", *out)

@@ -78,7 +78,7 @@ def test_a_cost_of_a_plug_in_is_minimised_budgeted_written_reported_and_compared
 
 
 def test_ours_and_one_of_a_plug_in_keep_the_contract(plugin):
-    for name in ("macs", "params", "memory", "depth"):
+    for name in ("macs", "params", "memory", "rom", "depth"):
         check_cost(cost_named(name))
 
 
@@ -101,20 +101,22 @@ def test_an_unreachable_budget_names_the_option_of_the_cost(plugin, csv, tmp_pat
 
 
 def test_costs_of_ours():
-    assert list(COSTS)[:4] == ["latency", "macs", "params", "memory"]
-    assert [COSTS[name].key for name in ("latency", "macs", "params", "memory")] == [
+    assert list(COSTS)[:5] == ["latency", "macs", "params", "memory", "rom"]
+    assert [COSTS[name].key for name in ("latency", "macs", "params", "memory", "rom")] == [
         "latency_ms",
         "macs",
         "params",
         "peak_memory_bytes",
+        "rom_bytes",
     ]
-    assert [cost.axis for cost in list(COSTS.values())[:4]] == [
+    assert [cost.axis for cost in list(COSTS.values())[:5]] == [
         "latency (ms)",
         "multiply-accumulates",
         "parameters",
         "peak activation memory (bytes)",
+        "weights (bytes)",
     ]
-    for name, cost in list(COSTS.items())[:4]:
+    for name, cost in list(COSTS.items())[:5]:
         assert cost_named(name) is cost_of_key(cost.key) is cost
         for value in (0.1059, 4.0, 600.0) if cost is LATENCY else (512.0, 6e5, 1.5e9):
             assert cost.parse(cost.format(value)) == pytest.approx(value, rel=1e-3)

@@ -76,8 +76,8 @@ def test_the_front_shows_what_pareto_holds(reported):
         command = f"hwnas export '{run.path}' --pick {entry['id']}"
         assert network["export"] == command + " --allow-over-budget" * (not entry["within_budget"])
     assert {bool(n["over"]) for n in data["networks"]} == {True, False}
-    assert [axis["key"] for axis in data["axes"]] == ["latency_ms", "macs", "params", "peak_memory_bytes"]
-    assert [axis["budget"] for axis in data["axes"]] == [0.1, None, None, None]
+    assert [axis["key"] for axis in data["axes"]] == ["latency_ms", "macs", "params", "peak_memory_bytes", "rom_bytes"]
+    assert [axis["budget"] for axis in data["axes"]] == [0.1, None, None, None, None]
     assert data["axes"][0]["name"] == "measured median latency"
     assert data["left_out"] == 0
     assert {t["number"] for t in data["trials"]} == {t.number for t in study.trials} - {e["trial"] for e in entries}

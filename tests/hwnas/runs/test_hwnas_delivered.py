@@ -114,7 +114,7 @@ def test_an_arena_is_compared_where_the_entry_says_so():
     assert checks(entry, {"peak_memory_bytes": 100.0})[0].value == 5
     (check,) = checks(entry | {"memory_statistic": "arena"}, {"peak_memory_bytes": 800.0})
     assert (check.value, check.within, check.statistic) == (900.0, False, "arena")
-    assert check.text.startswith("memory 900 (arena) measured, 12.5 % over the budget of 800")
+    assert check.text.startswith("memory 900 bytes (arena) measured, 12.5 % over the budget of 800 bytes")
     (unknown,) = checks(entry | {"memory_statistic": "arena", "arena_bytes": None}, {"peak_memory_bytes": 800.0})
     assert not unknown.within
 

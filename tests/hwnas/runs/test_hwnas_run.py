@@ -53,7 +53,10 @@ def test_unreadable_settings_of_training_are_refused(text):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"minimize": ("speed",)}, "unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory"),
+        (
+            {"minimize": ("speed",)},
+            "unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory, rom",
+        ),
         ({"minimize": ("latency", "latency")}, "--minimize needs at least one cost, and each only once"),
         ({"samples": 0}, "--samples must be 1 or more, got 0"),
         ({"seed": -1}, "--seed must be 0 or more, got -1"),

@@ -1,0 +1,154 @@
+"""A delivery for each device of a search for several: a run of its own, which starts with the trials of the search.
+
+It is a search for that device alone with the trials of another run (`hwnas._runs._warm_start`) and no further ones. So
+its front, what it measures, its report and its ``deploy/`` are those of any run.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from hwnas._costs._cost import LATENCY
+from hwnas._costs._space_costs import CostOfCodes
+from hwnas._errors import HwnasError
+from hwnas._pipeline._overrides import Overrides
+from hwnas._pipeline._setup import DeviceCosts, SearchSetup
+from hwnas._pipeline._several import copy_name, measuring_of
+from hwnas._runs._record import SETTINGS
+from hwnas._runs._run import Run
+from hwnas._runs._settings import SearchSettings
+from hwnas._runs._several import FOLDER
+from hwnas._runs._watch import Watcher
+from search import Study
+
+Deliver = Callable[[SearchSettings, Path, Watcher, Overrides], object]
+"""Runs a search to its delivery: settings, folder, watcher, objects in place of names."""
+
+
+def close_search(setup: SearchSetup, study: Study) -> None:
+    """End the search for several devices: it delivers nothing itself."""
+    setup.run.write_pareto([])
+    setup.run.finish(len(study.trials))
+
+
+def deliver_devices(setup: SearchSetup, study: Study, watcher: Watcher, overrides: Overrides, deliver: Deliver) -> None:
+    """Deliver for each device from the trials of the search, into ``devices/NAME``.
+
+    Args:
+        setup: The search, whose run is released.
+        study: What it found.
+        watcher: Receives lines for people, each with the device's name.
+        overrides: Objects that take the place of names in the settings.
+        deliver: Runs a search to its delivery.
+
+    Raises:
+        HwnasError, LatencyTableError, ProfilerError, SearchError: One line each.
+    """
+    run = setup.run
+    if not setup.costs.devices:
+        return
+    for device in sorted(setup.costs.devices, key=lambda each: each.threads):  # a pool of threads stays once it is made
+        name, out = device.device.name, run.path / FOLDER / device.device.name
+        samples = _usable_trials(setup, study, device)
+        if not samples:
+            watcher.line(f"{name}: no trial is within its latency budget; nothing is delivered for it")
+            _remove_run(out)
+            continue
+        settings = settings_of_device(run, device, samples)
+        if _is_of_other_trials(out, settings):
+            _remove_run(out)
+        if device.backend is None:
+            watcher.line(f"{name}: not measured here, its device is not available")
+        given = device.backend if device.backend is overrides.backend else None
+        deliver(settings, out, _OfDevice(name, watcher), replace(overrides, table=None, backend=given))
+    from hwnas._report import DeviceFront, write_devices
+
+    fronts = [DeviceFront(d.device.name, *_delivered(setup, d.device.name)) for d in setup.costs.devices]
+    write_devices(run, fronts)
+
+
+def settings_of_device(run: Run, device: DeviceCosts, samples: int) -> SearchSettings:
+    """Return the settings of the run that delivers for one device."""
+    settings, identity, upper = run.settings, device.table.identity, device.device.latency_budget_ms
+    here = device.backend is not None
+    return replace(
+        settings,
+        devices={},
+        table=str(run.path / copy_name(device.device)),
+        budgets={**settings.budgets, **({} if upper is None else {LATENCY.key: upper})},
+        warm_start=str(run.path),
+        low_fidelity=None,
+        samples=samples,
+        offline=not here,
+        measure=settings.measure if here else "none",
+        latency_statistic=device.statistic,
+        **(measuring_of(identity) if here else {}),
+        device=device.place,
+    )
+
+
+class _OfDevice(Watcher):
+    """Passes lines on with the name of the device that they are about; the trials are known already."""
+
+    def __init__(self, name: str, watcher: Watcher) -> None:
+        self._name, self._watcher = name, watcher
+
+    def line(self, text: str) -> None:
+        """Pass it on."""
+        self._watcher.line(f"{self._name}: {text}")
+
+
+def _delivered(setup: SearchSetup, name: str) -> tuple[Run | None, dict[str, dict[str, float]]]:
+    """Return the run that delivered for a device, and the latency of its networks on every device by id and name."""
+    out, space = setup.run.path / FOLDER / name, setup.space
+    if not (out / SETTINGS).exists():
+        return None, {}
+    run = Run.open(out)
+    latencies = {}
+    for network in run.pareto():
+        codes = space.encode(space.parse(network["arch"]))[None]
+        latencies[network["id"]] = {d.device.name: float(d.latency_ms(codes)[0]) for d in setup.costs.devices}
+    return run, latencies
+
+
+def _usable_trials(setup: SearchSetup, study: Study, device: DeviceCosts) -> int:
+    """Return how many networks with values are within the budgets of a device."""
+    rows = {trial.codes for trial in study.trials if trial.ok and not trial.low_fidelity}
+    codes = np.array(sorted(rows), dtype=np.int64).reshape(len(rows), len(setup.space.choices))
+    budgets = setup.run.settings.budgets
+    bounds: dict[str, tuple[CostOfCodes, float]] = {
+        k: (setup.costs.functions[k], upper) for k, upper in budgets.items()
+    }
+    if device.device.latency_budget_ms is not None:
+        bounds[LATENCY.key] = device.bound_ms, device.device.latency_budget_ms
+    kept = np.ones(len(codes), dtype=np.bool_)
+    for function, upper in bounds.values():
+        kept &= function(codes) <= upper
+    return int(kept.sum())
+
+
+def _is_of_other_trials(out: Path, settings: SearchSettings) -> bool:
+    """Return whether a device's folder holds the delivery of fewer trials, or for another budget."""
+    if not (out / SETTINGS).exists():
+        return False
+    before = Run.open(out).settings
+    return (before.samples, dict(before.budgets)) != (settings.samples, dict(settings.budgets))
+
+
+def _remove_run(out: Path) -> None:
+    """Remove an earlier delivery of a device; what is no run of hwnas stays.
+
+    Raises:
+        HwnasError: It cannot be removed.
+    """
+    if not (out / SETTINGS).exists():
+        return
+    try:
+        shutil.rmtree(out)
+    except OSError as error:
+        raise HwnasError(f"cannot remove the earlier delivery {out}: {error.strerror}") from None

@@ -1,0 +1,24 @@
+"""The runs that deliver for each of several devices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hwnas._runs._record import SETTINGS
+from hwnas._runs._run import Run
+from hwnas._runs._several import FOLDER, NamedDevice
+
+
+def device_runs(path: Path, devices: Sequence[NamedDevice]) -> dict[str, Run]:
+    """Return the runs of the devices of a search, by name; those that delivered nothing yet are left out.
+
+    Args:
+        path: The folder of the search.
+        devices: Its devices.
+
+    Raises:
+        RunError: One is damaged.
+    """
+    folders = {device.name: path / FOLDER / device.name for device in devices}
+    return {name: Run.open(folder) for name, folder in folders.items() if (folder / SETTINGS).exists()}
