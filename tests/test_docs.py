@@ -30,6 +30,11 @@ def test_the_benchmarks_page_comes_from_its_results():
     assert script.PAGE.read_text(encoding="utf-8") == script.page()
 
 
+def test_the_page_on_methods_comes_from_its_results():
+    script = load_script("write_methods")
+    assert script.PAGE.read_text(encoding="utf-8") == script.page()
+
+
 def test_the_latency_page_comes_from_its_results():
     script = load_script("write_latency")
     latency = json.loads(script.LATENCY.read_text(encoding="utf-8"))

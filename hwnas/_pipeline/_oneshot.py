@@ -46,6 +46,11 @@ def require_one_shot(settings: SearchSettings, strategy: Strategy, *, own_evalua
         )
     if settings.warm_start is not None:
         raise HwnasError(f"--strategy {strategy.method} trains on weights of its own; leave out --warm-start")
+    if settings.devices:
+        raise HwnasError(
+            f"--tables searches for several devices at once, but --strategy {strategy.method} aims at one; give one "
+            "--table, or use another --strategy"
+        )
 
 
 def bound_strategy(strategy: Strategy, run: Run, costs: SearchCosts) -> Strategy:

@@ -318,6 +318,9 @@ def test_the_command_line_knows_it(tmp_path, capsys):
     save_table(TABLE, tmp_path / "table.json")
     assert main(["search", "--strategy", "dmasking", "--evaluator", "synflow", "--out", str(tmp_path / "run")]) == 2
     assert "needs --evaluator supernet, got synflow" in capsys.readouterr().err
+    tables = [str(tmp_path / "table.json"), str(save_table(TABLE, tmp_path / "other.json"))]
+    assert main(["search", "--strategy", "dmasking", "--tables", *tables, "--out", str(tmp_path / "run")]) == 2
+    assert "--strategy dmasking aims at one; give one --table" in capsys.readouterr().err
 
 
 def test_it_proposes_in_a_search_alone():

@@ -1,0 +1,201 @@
+"""Write docs/methods.md, which compares the methods for a person who must choose, from the results in docs/results.
+
+scripts/write_methods.py
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+from _benchmark_numbers import compared, counts, gap_at_end, geometric, is_bound
+from _page import wrapped
+
+from latency_tables import write_atomic
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "docs" / "results"
+PAGE = ROOT / "docs" / "methods.md"
+CHEAP = "lamoo-low-fidelity"
+
+
+class Method(NamedTuple):
+    """What a person must know of a strategy before its figures.
+
+    Attributes:
+        name: What `--strategy` takes.
+        idea: How it chooses, in a few words.
+        suited: Where it is a good choice.
+        extra: Extra of hwnas that installs what it needs; empty for none.
+    """
+
+    name: str
+    idea: str
+    suited: str
+    extra: str = ""
+
+
+BLACK_BOX = (
+    Method("lamoo", "learns a partition of the space; model and exact costs inside", "the default: few evaluations"),
+    Method("qehvi", "the same model without the partition", "as good where the model is; no tree to read"),
+    Method(
+        "smem", "a classifier of pairs ranks, an evolution proposes", "accuracies that compare better than they fit"
+    ),
+    Method("controller", "an LSTM policy, trained by PPO on finished trials", "long searches; spaces without features"),
+    Method("mobopt", "local policies trained on the model", "comparisons with MOBOpt on compressed models"),
+    Method("parego", "a model of random scalarisations", "many objectives; a baseline"),
+    Method("qlognehvi", "BoTorch's models and acquisition", "a baseline from a known library"),
+    Method("mutation", "mutates members of the front", "no model; thousands of cheap evaluations"),
+    Method("nsga2", "evolution by non-dominated sorting", "no model; thousands of cheap evaluations", "compare"),
+    Method("nsga3", "the same with reference directions", "many objectives, no model", "compare"),
+    Method("moead", "evolution by decomposition", "many objectives, no model", "compare"),
+    Method("tpe", "Optuna's Parzen estimators", "a baseline", "compare"),
+    Method("cmaes", "CMA-ES for categories", "a baseline"),
+    Method("random", "draws", "the baseline that every method must beat"),
+)
+
+
+def main() -> None:
+    """Write the page."""
+    write_atomic(PAGE, page())
+
+
+def page() -> str:
+    """Return the page."""
+    lines = [
+        "# Which method to choose",
+        "",
+        "Written by `scripts/write_methods.py` from `docs/results`; do not edit by hand.",
+        "",
+    ]
+    lines += wrapped(
+        """Every method of hwnas searches the same spaces, under the same budgets, with the same measured latencies,
+        and is one flag away: `hwnas search --strategy NAME`. **If you do not want to choose, take the default,
+        `lamoo`.**"""
+    )
+    lines += choices()
+    lines += black_box(results("search"))
+    lines += one_shot(results("oneshot-tabular"))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def results(name: str) -> Any:
+    """Read a file of results."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def choices() -> list[str]:
+    """Write which method suits which situation."""
+    return [
+        "| your situation | take |",
+        "|---|---|",
+        "| Networks share trained weights (`--evaluator supernet`), or an accuracy costs minutes | `lamoo` |",
+        "| A cheaper evaluation tells something about the dear one | `lamoo` with `--low-fidelity` |",
+        "| An accuracy costs milliseconds (a published table, a predictor) | `mutation` or `nsga2`: no model to fit |",
+        "| You want one training of a shared network, and few trials | a one-shot method: `drnas`, `dmasking` |",
+        "| Only widths and resolutions are to be chosen | `dmasking` |",
+        "| Signals or maps whose kernels must reach far | `dash` |",
+        "| Several budgets from one training | `ddpnas`, or any one-shot method: `solve` costs milliseconds |",
+        "| A diverse set of networks from one training | `pvnas` |",
+        "",
+    ]
+
+
+def black_box(record: dict[str, Any]) -> list[str]:
+    """Write the strategies that propose from evaluated architectures."""
+    pairs = record["pairs"]
+    lines = [
+        "## Methods that propose from finished evaluations",
+        "",
+        *wrapped(
+            """They need nothing but an evaluator, and their cost is the number of evaluations. *To 99 %*: evaluations
+            until 1 % of the best hypervolume is missing, on NAS-Bench-201 with latencies of eight pairs of data set
+            and device, 20 seeds (geometric mean; see [benchmarks](benchmarks.md)). *Missing*: the share that is
+            missing after 200 evaluations. *Beaten by the default*: pairs on which `lamoo` needs significantly fewer
+            evaluations. The default was tuned on these pairs."""
+        ),
+        "| `--strategy` | how it chooses | choose it for | needs | to 99 % | missing | beaten by the default |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        _row(method, pairs) for method in BLACK_BOX if any(method.name in pair["rows"] for pair in pairs.values())
+    ]
+    cost = geometric([geometric(list(pair["rows"][CHEAP]["cost_to_99"].values())) for pair in record["cheap"].values()])
+    lines += [
+        "",
+        *wrapped(
+            f"""With `--low-fidelity` (here accuracies after 12 epochs, at .06 of the cost) the default needs the cost
+            of {cost:.0f} evaluations, low-fidelity ones included."""
+        ),
+    ]
+    return lines
+
+
+def _to_99(method: Method, pairs: dict[str, Any]) -> float:
+    """Return the evaluations to 99 %, the geometric mean over pairs and seeds."""
+    rows = [pair["rows"][method.name] for pair in pairs.values() if method.name in pair["rows"]]
+    return geometric([geometric(list(counts(row).values())) for row in rows])
+
+
+def _row(method: Method, pairs: dict[str, Any]) -> str:
+    rows = [pair["rows"][method.name] for pair in pairs.values() if method.name in pair["rows"]]
+    sign = ">= " if any(is_bound(row) for row in rows) else ""
+    _, won, _, number, _ = compared(pairs, "lamoo", method.name)
+    gap = gap_at_end(pairs, method.name)
+    beaten = "-" if method.name == "lamoo" else f"{won} of {number}"
+    needs = f"`hwnas[{method.extra}]`" if method.extra else "-"
+    missing = "-" if gap is None else f"{gap:.2%}".replace("%", " %")
+    cells = (
+        f"`{method.name}`",
+        method.idea,
+        method.suited,
+        needs,
+        f"{sign}{_to_99(method, pairs):.0f}",
+        missing,
+        beaten,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def one_shot(record: dict[str, Any]) -> list[str]:
+    """Write the methods that learn a distribution while they train a shared network."""
+    drnas, ddpnas, sweep = record["drnas"]["default"], record["ddpnas"], record["sweep"]
+    shares = [np.mean(device["shares"]) for device in sweep.values() if isinstance(device, dict)]
+    return [
+        "## One-shot methods",
+        "",
+        *wrapped(
+            """They train one network that holds all others, and learn with it how probable each choice is. They need
+            `--evaluator supernet` and a space that is stated as a choice graph. Their cost is one training, a few
+            times that of the largest network; the trials after it cost seconds. What the shared network says of a
+            choice can be wrong: small supernets that are trained for few epochs prefer choices that learn fast. So
+            their networks are evaluated, measured and, with `--finalize`, trained like those of every other method."""
+        ),
+        "| `--strategy` | the distribution learns from | choose it for |",
+        "|---|---|---|",
+        "| `drnas` | gradients, through draws of a Dirichlet distribution | choices among kinds of operators |",
+        "| `dmasking` | gradients, through Gumbel softmax and masks of channels | widths, depths and resolutions |",
+        "| `ddpnas` | validation accuracies of drawn networks | budgets that must bind from the first epoch on |",
+        "| `dash` | gradients, in the same steps as the weights | kernel sizes and dilations |",
+        "| `pvnas` | gradients, with several warm restarts | a diverse set from one training |",
+        "",
+        *wrapped(
+            f"""With the known accuracies of NAS-Bench-201 in the place of training
+            (`scripts/bench_oneshot_tabular.py`), DrNAS finds the cell of its paper in {drnas["published"]} of
+            {record["drnas"]["seeds"]} runs, a sweep of eight latency weights reaches {min(shares):.2f} to
+            {max(shares):.2f} of the true front's hypervolume on {len(shares)} devices, and DDPNAS finds
+            {np.mean(ddpnas["accuracies"]):.2f} % on average over {ddpnas["seeds"]} runs (the best of 42 random
+            cells: {np.mean(ddpnas["best_of_42_random"]):.2f} %). That shows that their rules work, not what
+            training makes of them. More: [one-shot methods](oneshot.md)."""
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    main()
