@@ -123,9 +123,8 @@ def black_box(record: dict[str, Any]) -> list[str]:
         "| `--strategy` | how it chooses | choose it for | needs | to 99 % | missing | beaten by the default |",
         "|---|---|---|---|---|---|---|",
     ]
-    lines += [
-        _row(method, pairs) for method in BLACK_BOX if any(method.name in pair["rows"] for pair in pairs.values())
-    ]
+    shown = [method for method in BLACK_BOX if any(method.name in pair["rows"] for pair in pairs.values())]
+    lines += [_row(method, pairs) for method in sorted(shown, key=lambda method: _to_99(method, pairs))]
     cost = geometric([geometric(list(pair["rows"][CHEAP]["cost_to_99"].values())) for pair in record["cheap"].values()])
     lines += [
         "",
