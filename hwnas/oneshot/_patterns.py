@@ -67,16 +67,24 @@ class Weights:
         return self._distribution[column][list(allowed)].sum()
 
     def expected(self, pattern: Pattern) -> Tensor:
-        """Return a pattern's sum weighed by the probabilities of its choices, ``(entries,)``; one tensor for equals."""
+        """Return a pattern's sum weighed by the probabilities of its choices, ``(entries,)``; one tensor for equals.
+
+        Probabilities stay in their own number format, also where networks compute in bfloat16.
+        """
         known = self._weighed.get(pattern.key)
         if known is None:
             first = next(iter(self._distribution.values()))
-            known = pattern.values.to(first)
-            for column, allowed in zip(pattern.columns, pattern.allowed, strict=True):
-                own = self._distribution[column]
-                if len(allowed) < self._cardinalities[column]:
-                    own = own[list(allowed)]
-                    own = own / own.sum()
-                known = torch.tensordot(own, known, dims=1)
+            with torch.autocast(first.device.type, enabled=False):
+                known = self._sum(pattern, first)
             self._weighed[pattern.key] = known
+        return known
+
+    def _sum(self, pattern: Pattern, like: Tensor) -> Tensor:
+        known = pattern.values.to(like)
+        for column, allowed in zip(pattern.columns, pattern.allowed, strict=True):
+            own = self._distribution[column]
+            if len(allowed) < self._cardinalities[column]:
+                own = own[list(allowed)]
+                own = own / own.sum()
+            known = torch.tensordot(own, known, dims=1)
         return known

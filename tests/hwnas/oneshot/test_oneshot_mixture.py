@@ -62,6 +62,26 @@ def test_every_choice_that_makes_a_difference_has_a_gradient(name):
         torch.testing.assert_close(first, last)
 
 
+HALF = {**SPACES, "dash1d": lambda: make_space("dash1d", length=250), "dash2d": lambda: make_space("dash2d")}
+
+
+@pytest.mark.parametrize("name", HALF)
+def test_in_bfloat16_the_outputs_are_near_those_in_float32_and_gradients_come_back(name):
+    space = HALF[name]()
+    mixture = Mixture(supernet_of(space))
+    distribution = [p.requires_grad_() for p in uniform(space, dtype=torch.float32)]
+    sampled = mixture.sample(distribution, np.random.default_rng(0))
+    x = torch.randn(8, *mixture.input_shape(sampled))
+    with torch.no_grad():
+        exact = mixture(x, distribution, sampled)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = mixture(x, distribution, sampled).float()
+    assert float((half.detach() - exact).norm() / exact.norm()) < 0.15
+    half.square().mean().backward()
+    assert all(vector.grad is None or vector.grad.isfinite().all() for vector in distribution)
+    assert any(vector.grad is not None and vector.grad.any() for vector in distribution)
+
+
 class OneConv(ChoiceGraphSpace):
     """One convolution without norm or activation: everything about it can be calculated by hand."""
 
