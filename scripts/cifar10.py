@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np  # noqa: E402
-from _cifar_baselines import BASELINES  # noqa: E402
+from _cifar_measure import matched_widths, measure  # noqa: E402
 from _cifar_tasks import NETWORK, SUPERNET, Scale, Task, Worker, begin, do  # noqa: E402
 from _progress import say  # noqa: E402
 
@@ -39,17 +39,8 @@ from hwnas import HwnasError  # noqa: E402
 from hwnas.costs import SpaceCosts  # noqa: E402
 from hwnas.spaces import Space  # noqa: E402
 from hwnas.tables import build_table, find_table  # noqa: E402
-from latency_tables import LatencyTable, OpGraph, load_table, rank_correlations, save_table, write_atomic  # noqa: E402
-from profilers import (  # noqa: E402
-    OnnxRuntimeBackend,
-    Runnable,
-    SamplingSettings,
-    Timer,
-    cpu_identity,
-    graph_macs,
-    graph_params,
-    measure_twice,
-)
+from latency_tables import LatencyTable, load_table, rank_correlations, save_table, write_atomic  # noqa: E402
+from profilers import OnnxRuntimeBackend, cpu_identity, graph_macs, graph_params  # noqa: E402
 from search import hypervolume  # noqa: E402
 
 SCALES = {
@@ -59,11 +50,7 @@ SCALES = {
 SAMPLINGS = ("uniform", "bestup")
 POINTS = (0.25, 0.5, 0.75)
 """Places on the front of a search, in log latency, at which baselines are compared."""
-WIDTHS = tuple(round(0.05 * k, 2) for k in range(1, 81))
-SLACK = 1.03
-"""Largest latency of a baseline relative to the network of the search: the noise of two measurements."""
 CHANCE = 0.1
-MEASURING = SamplingSettings(min_rounds=20, max_rounds=60, inner_seconds=1e-3)
 
 
 def latency_table(space: Space, workdir: Path) -> LatencyTable:
@@ -87,12 +74,6 @@ def spread_networks(space: Space, costs: SpaceCosts, count: int) -> list[str]:
         order = np.argsort(np.abs(logs - goal))
         chosen.append(next(int(i) for i in order if int(i) not in chosen))
     return [space.format(space.decode(codes[i])) for i in chosen]
-
-
-def measure(graphs: dict[str, OpGraph]) -> dict[str, dict[str, float]]:
-    """Measure latencies on this CPU in milliseconds, all networks in the same interleaved rounds, twice."""
-    times = measure_twice(OnnxRuntimeBackend(threads=1), list(graphs.values()), MEASURING, progress=say)
-    return {name: {"ms": (a + b) / 2, "repeat_ms": b} for name, (a, b) in zip(graphs, times, strict=True)}
 
 
 def run_tasks(tasks: list[Task], setup: tuple[Any, ...], jobs: int) -> dict[Task, dict[str, Any]]:
@@ -171,26 +152,6 @@ def trained_choice(rows: list[list[str]], results: dict[Task, dict[str, Any]], s
     return [
         max(row, key=lambda arch: float(results[Task(NETWORK, f"space:{arch}", seed)]["validation"])) for row in rows
     ]
-
-
-def matched_widths(limits_ms: list[float]) -> list[dict[str, float]]:
-    """Return, for each latency, the largest width of every family that takes no longer (within `SLACK`)."""
-    quick = SamplingSettings(min_rounds=8, max_rounds=12, inner_seconds=3e-4)
-    backend, times = OnnxRuntimeBackend(threads=1), dict[tuple[str, float], float]()
-    for family, build in BASELINES.items():
-        loaded: dict[str, Runnable] = {}
-        for width in WIDTHS:
-            loaded[str(width)] = backend.load(build(width))
-            loaded[str(width)].run(2)
-            if min(loaded[str(width)].run(1) for _ in range(5)) * 1e3 > 1.5 * max(limits_ms):
-                break
-        samples = Timer(loaded, quick).run()
-        times |= {(family, float(width)): sample_set.quantile() * 1e3 for width, sample_set in samples.items()}
-    matched = []
-    for limit in limits_ms:
-        fitting = [key for key, ms in times.items() if ms <= SLACK * limit]
-        matched.append({family: max(w for f, w in fitting if f == family) for family, _ in fitting})
-    return matched
 
 
 def compare(worker: Worker, supernets: dict[str, Any], setup: tuple[Any, ...], jobs: int) -> list[dict[str, Any]]:
