@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from _cifar_full import Experiment, Parts
-from _cifar_jobs import FULL, SMOKE, Job, core_hours, minutes, phases_of, settings_of
+from _cifar_jobs import FULL, SMOKE, FullScale, Job, core_hours, minutes, phases_of, settings_of
 from _cifar_table import draw_full, findings, markdown, record_of
 from _jobs import Phase, Results, do_phases, tell_plan
 from _progress import say
@@ -46,7 +46,7 @@ def changed(scale: S, changes: list[str]) -> S:
                 values[name] = tuple(values[name])
         except ValueError:
             raise HwnasError(f"--change {name}: the value must be JSON, got {text!r}") from None
-    return replace(scale, **values)  # type: ignore[no-any-return]
+    return replace(scale, **values)
 
 
 def run_jobs(args: argparse.Namespace) -> None:
@@ -70,7 +70,7 @@ def run_jobs(args: argparse.Namespace) -> None:
         left = tell_plan(results, [job for phase in phases for job in phase.jobs], lambda job: minutes(job, scale))
         print(f"about {left / 60:.0f} core-hours of {core_hours(scale):.0f} are left; trainings use --workers cores")
         return
-    os.environ["HWNAS_TABLES"] = str(folder.resolve() / "tables")
+    os.environ.setdefault("HWNAS_TABLES", str(folder.resolve() / "tables"))
     lock = LineJournal(folder / "running.lock")
     try:
         _do(args, scale, results, phases)
@@ -80,14 +80,14 @@ def run_jobs(args: argparse.Namespace) -> None:
         write_tables(scale, results, args.json)
 
 
-def _do(args: argparse.Namespace, scale: Any, results: Results, phases: list[Phase]) -> None:
+def _do(args: argparse.Namespace, scale: FullScale, results: Results, phases: list[Phase[Job]]) -> None:
     if all(results.get(job) for phase in phases for job in phase.jobs):
         return
     parts = Parts.divide(load_data(args.data, limit=scale.images))
     do_phases(results, Experiment(parts, results, scale, args.device).do, phases, args.workers)
 
 
-def write_tables(scale: Any, results: Results, file: Path | None = None) -> None:
+def write_tables(scale: FullScale, results: Results, file: Path | None = None) -> None:
     """Write ``table.json``, ``table.md`` and ``table.png`` of a finished experiment.
 
     Args:

@@ -108,9 +108,11 @@ class Experiment:
         widths = matched_widths(list(limits.values()), families)
         return {"ms": limits, "widths": dict(zip(REFERENCES, widths, strict=True)), "cpu": cpu_identity()["cpu"]}
 
-    def _supernet_of(self, seed: int) -> SharedSupernet:
+    def _supernet_of(self, seed: int, precision: str | None = None) -> SharedSupernet:
+        """Return the supernet of a seed; `precision` is what it was trained in, perhaps on another machine."""
         task = self.parts.search
-        recipe = self._recipe(task, epochs=self.scale.supernet_epochs, average=0.0)
+        number = {"train_precision": precision or native_precision(self.device)}
+        recipe = self._recipe(task, epochs=self.scale.supernet_epochs, average=0.0, **number)
         folder = self.results.place(Job("supernet", seed=seed))
         space = self.scale.space()
         return SharedSupernet(folder, space, task, recipe, seed=seed, device=self.device, threads=1)
@@ -148,7 +150,7 @@ class Experiment:
             threads=1,
             checkpoint=place / "checkpoint.pt",
             progress=print_each_minute(job.name),
-            label=job.name,
+            label="training",
         )
         write_atomic(place / "fp32.onnx", build_onnx(network.graph, network.arrays()).SerializeToString())
         images = recipe.epochs * task.size("train")
@@ -160,8 +162,8 @@ class Experiment:
     def _search(self, job: Job) -> dict[str, Any]:
         """Search on the supernet."""
         seed = job.seed or 0
-        self.results.need(Job("supernet", seed=seed))
-        supernet = self._supernet_of(seed)
+        trained = self.results.need(Job("supernet", seed=seed))
+        supernet = self._supernet_of(seed, trained["recipe"]["train_precision"])
         result = hwnas.search(
             supernet.space,
             data=self.parts.search,

@@ -101,11 +101,7 @@ def findings(rows: Sequence[Row]) -> list[str]:
             lines.append(f"No network of hwnas is as accurate as {reference}.")
     for rival in ("macs", "random"):
         pairs = [(row, by_kind.get((rival, "", row["goal"]))) for row in ours]
-        texts = [
-            f"{_goal(row['goal'])} {_points(row, other)} points in {row['median_ms'] / other['median_ms']:.0%} of its time"
-            for row, other in pairs
-            if other
-        ]
+        texts = [f"{_goal(row['goal'])} {_against(row, other)}" for row, other in pairs if other]
         if texts:
             lines.append(f"The search on measured latency against {_METHODS[rival]}: {'; '.join(texts)}.")
     plain = by_kind.get(("plain", REFERENCES[0], ""))
@@ -164,8 +160,7 @@ def draw_full(record: Row, path: Path) -> None:
             axes.scatter(x, y, s=26, facecolors=face, edgecolors=colour, label=text)
     for row in record["rows"]:
         if row["kind"] == "baseline":
-            place = {"xytext": (4, -9), "textcoords": "offset points", "fontsize": 7}
-            axes.annotate(row["family"], (row["median_ms"], row["test"]), **place)
+            axes.text(row["median_ms"], row["test"], f" {row['family']}", fontsize=7, va="top")
     axes.set_xscale("log")
     axes.set_xlabel("measured latency, median of one thread (ms)")
     axes.set_ylabel("test accuracy (mean of seeds)")
@@ -181,6 +176,10 @@ def _goal(goal: str) -> str:
         return f"{goal}'s latency"
     base, _, percent = goal.rpartition("-")
     return f"{base}'s latency" if percent == "100" else f"{percent} % of {base}'s latency"
+
+
+def _against(row: Row, other: Row) -> str:
+    return f"{_points(row, other)} points, {row['median_ms'] / other['median_ms']:.0%} of its time"
 
 
 def _points(row: Row, other: Row) -> str:

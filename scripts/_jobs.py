@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from _progress import say
 
@@ -35,6 +35,9 @@ class JobLike(Protocol):
     @property
     def name(self) -> str:
         """Name of its file."""
+
+
+J = TypeVar("J", bound=JobLike)
 
 
 class Results:
@@ -133,7 +136,7 @@ def spent_core_seconds(file: Path) -> Iterator[Callable[[], float]]:
 
 
 @dataclass(frozen=True)
-class Phase:
+class Phase(Generic[J]):
     """Jobs that need nothing of each other.
 
     Attributes:
@@ -141,11 +144,11 @@ class Phase:
         alone: Whether nothing else may run beside any of them, since they measure.
     """
 
-    jobs: Sequence[JobLike]
+    jobs: Sequence[J]
     alone: bool = False
 
 
-def do_phases(results: Results, do: Do, phases: Sequence[Phase], workers: int) -> None:
+def do_phases(results: Results, do: Do, phases: Sequence[Phase[Any]], workers: int) -> None:
     """Do the unfinished jobs of all phases, one phase after the other.
 
     Args:
@@ -166,7 +169,7 @@ def do_phases(results: Results, do: Do, phases: Sequence[Phase], workers: int) -
             do_at_once(results, do, todo, 1 if phase.alone else workers)
             failed = [job.name for job in todo if results.get(job) is None]
             if failed:
-                raise SystemExit(f"{len(failed)} jobs failed, such as {failed[0]}; mend it and start again")
+                raise SystemExit(f"these jobs failed: {', '.join(failed)}; see above, and start again")
 
 
 def do_at_once(results: Results, do: Do, jobs: Sequence[JobLike], workers: int) -> None:
