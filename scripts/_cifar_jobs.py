@@ -11,6 +11,7 @@ import numpy as np
 from _cifar_baselines import FULL_BASELINES
 from _jobs import Phase
 
+from hwnas import HwnasError
 from hwnas.spaces import Space, make_space
 from profilers import graph_macs
 
@@ -60,6 +61,9 @@ class FullScale:
         resolutions: Image sizes of the space.
         rounds: Rounds of the last measurement.
         images: Most images of each part; None for all.
+
+    Raises:
+        HwnasError: A goal is unknown.
     """
 
     epochs: int = 100
@@ -80,7 +84,7 @@ class FullScale:
         for goal in self.goals:
             base, _, percent = goal.rpartition("-")
             if goal != BEST and (base not in REFERENCES or not percent.isdigit() or int(percent) == 0):
-                raise SystemExit(f"goals: {goal!r} must be {BEST!r} or like 'ResNet-8-50'")
+                raise HwnasError(f"goals: each must be {BEST!r} or like 'ResNet-8-50', got {goal!r}")
 
     def space(self) -> Space:
         """Make the space that is searched."""

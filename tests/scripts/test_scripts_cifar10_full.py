@@ -8,9 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hwnas import HwnasError
 from hwnas.data import load_data
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "scripts"
+TABLE = ROOT / "latency_tables" / "data" / "mobilenetv3-tiny-32px-1-thread-intel-xeon.json"
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +25,7 @@ def _scripts(monkeypatch):
 def data(tmp_path_factory):
     rng, file = np.random.default_rng(0), tmp_path_factory.mktemp("data") / "noise.npz"
     arrays = {}
-    for part, count in (("train", 40), ("test", 20)):
+    for part, count in (("train", 20), ("test", 10)):
         arrays[f"x_{part}"] = rng.integers(0, 255, size=(count, 32, 32, 3), dtype=np.uint8)
         arrays[f"y_{part}"] = np.arange(count) % 10
     np.savez(file, **arrays)
@@ -60,7 +63,7 @@ def test_the_script_states_its_cost():
 def test_an_unknown_goal_is_refused(goal):
     from _cifar_jobs import FullScale
 
-    with pytest.raises(SystemExit, match="must be 'best' or like 'ResNet-8-50'"):
+    with pytest.raises(HwnasError, match="must be 'best' or like 'ResNet-8-50'"):
         FullScale(goals=(goal,))
 
 
@@ -96,9 +99,9 @@ def test_only_the_last_job_sees_test_images(data):
             seen = task.inputs(part, np.arange(task.size(part)), shape)
             judged = parts.test.inputs("test", np.arange(parts.test.size("test")), shape)
             assert not any((image == other).all() for image in seen for other in judged)
-    assert len(held) == parts.test.size("test") == 20
-    assert parts.final.size("train") == 40
-    assert parts.search.size("train") + parts.search.size("validation") == 40
+    assert len(held) == parts.test.size("test") == 10
+    assert parts.final.size("train") == 20
+    assert parts.search.size("train") + parts.search.size("validation") == 20
 
 
 def finished_searches(results, scale):
@@ -120,6 +123,7 @@ def test_a_smoke_run_but_its_searches(data, tmp_path, monkeypatch):
     from _jobs import Results
 
     monkeypatch.setattr("_cifar_experiment.JOB_SCALES", {"smoke": (scale := replace(SMOKE, goals=("ResNet-8-100",)))})
+    monkeypatch.setattr("_cifar_measure.WIDTHS", (0.05, 0.25, 0.5))
     given = {"scale": "smoke", "change": [], "only": [], "plan": False, "device": "cpu"}
     args = SimpleNamespace(**given, data=str(data), workdir=tmp_path / "w", workers=1, json=tmp_path / "full.json")
     results = Results(args.workdir, {"scale": settings_of(scale)})
@@ -129,9 +133,9 @@ def test_a_smoke_run_but_its_searches(data, tmp_path, monkeypatch):
     record = json.loads(args.json.read_text())
     trained = [result for job in networks_of(scale) if "none" not in (result := results.need(job))]
     assert len(record["networks"]) == len(trained) >= 6
-    assert {network["images"] for network in record["networks"]} == {40}  # one epoch of the whole train set
+    assert {network["images"] for network in record["networks"]} == {20}  # one epoch of the whole train set
     assert all(0 < row["median_ms"] <= row["p90_ms"] and row["int8_median_ms"] > 0 for row in record["rows"])
-    assert record["test_images"] == 20
+    assert record["test_images"] == 10
     assert results.need(Job("found", "random", "ResNet-8-100", 0))["same_as"].startswith("found-latency")
     recipes = [result["recipe"] for result in trained if result["job"]["kind"] != "plain"]
     assert all(recipe == recipes[0] for recipe in recipes)
@@ -146,16 +150,18 @@ def test_a_smoke_run_but_its_searches(data, tmp_path, monkeypatch):
     import write_cifar10
 
     page = write_cifar10.page({"full": record})
-    assert "judged once on 20 test images" in " ".join(page.split())
+    assert "judged once on 10 test images" in " ".join(page.split())
     assert "There are no results" not in page
 
 
-@pytest.mark.slow
 def test_searches_share_the_supernet_and_deliver_a_front(data, tmp_path, monkeypatch):
+    import _cifar_full
     from _cifar_full import Experiment, Parts
-    from _cifar_jobs import SMOKE, Job
+    from _cifar_jobs import METHODS, SMOKE, Job
     from _jobs import Results, do_job
 
+    offline = {**METHODS["macs"], "measure": None, "table": TABLE, "offline": True}  # measures no table first
+    monkeypatch.setattr(_cifar_full, "METHODS", {"macs": offline})
     results = Results(tmp_path, {})
     experiment = Experiment(Parts.divide(load_data(str(data))), results, SMOKE, "cpu")
     for job in (Job("supernet", seed=0), Job("search", "macs", seed=0)):
