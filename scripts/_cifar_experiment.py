@@ -61,7 +61,7 @@ def run_jobs(args: argparse.Namespace) -> None:
     """
     scale = changed(JOB_SCALES[args.scale], args.change)
     folder = args.workdir or Path(f"cifar10-{args.scale}")
-    results = Results(folder, {"scale": settings_of(scale)})
+    results = Results(folder, {"scale": settings_of(scale)}, "--workdir")
     phases = [
         replace(phase, jobs=[job for job in phase.jobs if not args.only or any(text in job.name for text in args.only)])
         for phase in phases_of(scale)
@@ -71,6 +71,7 @@ def run_jobs(args: argparse.Namespace) -> None:
         print(f"about {left / 60:.0f} core-hours of {core_hours(scale):.0f} are left; trainings use --workers cores")
         return
     os.environ.setdefault("HWNAS_TABLES", str(folder.resolve() / "tables"))
+    folder.mkdir(parents=True, exist_ok=True)
     lock = LineJournal(folder / "running.lock")
     try:
         _do(args, scale, results, phases)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -180,7 +179,7 @@ class Experiment:
 
     def _pick(self, job: Job) -> dict[str, Any]:
         """Measure the fronts of all searches of a seed together, and choose a network of each for each goal."""
-        limits, space = self.results.need(Job("latency"))["ms"], self.scale.space()
+        space = self.scale.space()
         fronts = {method: self.results.need(Job("search", method, seed=job.seed))["front"] for method in METHODS}
         graphs = {name: FULL_BASELINES[name](1.0) for name in REFERENCES}
         graphs |= {found["arch"]: _graph(space, found["arch"]) for front in fronts.values() for found in front}
@@ -203,7 +202,7 @@ class Experiment:
             if trained and trained["network"] == chosen["arch"]:
                 place = self.results.place(job)
                 place.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self.results.place(other) / "fp32.onnx", place / "fp32.onnx")
+                write_atomic(place / "fp32.onnx", (self.results.place(other) / "fp32.onnx").read_bytes())
                 known = {name: trained[name] for name in ("network", "macs", "params", "images", "recipe")}
                 return {**known, "same_as": other.name, "within_limit": chosen["within_limit"]}
         graph = _graph(self.scale.space(), chosen["arch"])

@@ -44,26 +44,24 @@ class Results:
     """The files of finished jobs.
 
     Args:
-        folder: Where they are.
+        folder: Where they are; made with the first result.
         settings: What all of them depend on.
+        option: The option that chooses the folder, for errors.
 
     Raises:
         SystemExit: The folder holds results with other settings.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        self.folder, file = folder, folder / "settings.json"
-        folder.mkdir(parents=True, exist_ok=True)
-        now = json.loads(json.dumps(settings))
-        if file.exists():
-            before = json.loads(file.read_text(encoding="utf-8"))
+    def __init__(self, folder: Path, settings: Mapping[str, Any], option: str = "--out") -> None:
+        self.folder, self._file = folder, folder / "settings.json"
+        self._settings = now = json.loads(json.dumps(settings))
+        if self._file.exists():
+            before = json.loads(self._file.read_text(encoding="utf-8"))
             wrong = [name for name in now if before.get(name) != now[name]]
             if wrong:
                 name = wrong[0]
-                raise SystemExit(
-                    f"{folder} holds results with {name} {before.get(name)!r}, not {now[name]!r}; choose another --out"
-                )
-        write_atomic(file, json.dumps(now, indent=1) + "\n")
+                held = f"{folder} holds results with {name} {before.get(name)!r}, not {now[name]!r}"
+                raise SystemExit(f"{held}; choose another {option}")
 
     def place(self, job: JobLike) -> Path:
         """Return the folder for a job's own files."""
@@ -82,7 +80,9 @@ class Results:
         return result
 
     def put(self, job: JobLike, result: Mapping[str, Any]) -> None:
-        """Keep a job's result."""
+        """Keep a job's result, and the settings with it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(self._file, json.dumps(self._settings, indent=1) + "\n")
         write_atomic(self.folder / f"{job.name}.json", json.dumps({"job": asdict(job), **result}, indent=1) + "\n")
 
 

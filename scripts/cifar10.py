@@ -12,7 +12,7 @@ takes about 84 core-hours, as estimated for a processor that multiplies bfloat16
 estimated minutes. Searches see a validation part of the train set; what is compared is trained on the whole train set,
 found networks and baselines with the same recipe and number of epochs; the last job judges all on the whole test set,
 once. Jobs that measure run alone; trainings run in ``--workers`` processes with one thread each. With ``--device cuda``
-trainings run on a GPU, and all else on the CPU.
+supernets and networks are trained on a GPU, and networks of a search judged there; latencies are still the CPU's.
 
 ``--scale smoke`` does all that scale full does, on a few images: a test, no result.
 

@@ -87,6 +87,17 @@ def test_the_time_of_killed_starts_counts(tmp_path):
     assert results.need(Job("a"))["core_seconds"] >= round(before, 1)
 
 
+def test_only_results_bind_a_folder_to_settings(tmp_path):
+    from _jobs import Results
+
+    folder = tmp_path / "new"
+    Results(folder, {"scale": 2})
+    assert not folder.exists()
+    results_in(folder).put(Job("a"), {})
+    with pytest.raises(SystemExit, match="holds results with scale 1, not 2; choose another --workdir"):
+        Results(folder, {"scale": 2}, "--workdir")
+
+
 def test_a_plan_counts_what_is_left(tmp_path, capsys):
     from _jobs import tell_plan
 
