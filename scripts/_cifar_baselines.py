@@ -6,7 +6,7 @@ with their published strides of 32 the last stages would see a single pixel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hwnas.spaces import divisible
 from latency_tables import INPUT, GraphBuilder, OpGraph, Shape
@@ -80,15 +80,34 @@ def mobilenetv2(width: float) -> OpGraph:
 def resnet(depth: int, width: float) -> OpGraph:
     """Build a ResNet for CIFAR-10 (He et al. 2016, arXiv 1512.03385, section 4.2) with projection shortcuts.
 
+    At width 1 the depth 8 is MLPerf Tiny's first network for image classification (IC01).
+
     Args:
         depth: Number of layers, 6 n + 2.
         width: Width multiplier.
     """
+    channels = [divisible(count * width, 4) for count in (16, 32, 64)]
+    return _resnet(channels, blocks=(depth - 2) // 6)
+
+
+def resnet_ic02(width: float) -> OpGraph:
+    """Build MLPerf Tiny's larger ResNet for image classification (IC02): ResNet-8 with 26, 52 and 104 filters.
+
+    Source: ``benchmark/training/image_classification/keras_model.py`` of github.com/mlcommons/tiny,
+    ``resnet_v1_eembc(conv_filters=26)``.
+
+    Args:
+        width: Width multiplier.
+    """
+    return _resnet([divisible(count * width, 2) for count in (26, 52, 104)], blocks=1)
+
+
+def _resnet(stages: Sequence[int], blocks: int) -> OpGraph:
     builder = GraphBuilder(IMAGE)
-    x = builder.add("stem", ops.conv(IMAGE, divisible(16 * width, 4), 3, act="relu"), INPUT)
-    for s, channels in enumerate((16, 32, 64)):
-        for b in range((depth - 2) // 6):
-            x = _basic_block(builder, x, divisible(channels * width, 4), 2 if s and not b else 1, f"stage{s}.block{b}")
+    x = builder.add("stem", ops.conv(IMAGE, stages[0], 3, act="relu"), INPUT)
+    for s, channels in enumerate(stages):
+        for b in range(blocks):
+            x = _basic_block(builder, x, channels, 2 if s and not b else 1, f"stage{s}.block{b}")
     x = builder.add("pool", ops.global_pool(builder.shape(x)), x)
     return executed_graph(builder.build(builder.add("classes", ops.linear(builder.shape(x), CLASSES), x)))
 
@@ -110,3 +129,11 @@ BASELINES: dict[str, Baseline] = {
     "ResNet-14": lambda width: resnet(14, width),
     "ResNet-20": lambda width: resnet(20, width),
 }
+"""Families of the small scale; these are narrowed to the latencies of found networks."""
+FULL_BASELINES: dict[str, Baseline] = {
+    "ResNet-8": lambda width: resnet(8, width),
+    "ResNet-IC02": resnet_ic02,
+    "MobileNetV3-Small": mobilenetv3_small,
+    "MobileNetV2": mobilenetv2,
+}
+"""Families of the full scale: MLPerf Tiny's two networks as they are, and MobileNets narrowed to their latencies."""

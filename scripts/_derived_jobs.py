@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
-
-from latency_tables import write_atomic
 
 SHARES = (0.7, 0.5, 0.35)
 """Budgets: shares of the base's measured latency."""
@@ -155,49 +151,3 @@ def minutes(job: Job, scale: Scale, images: int, rates: Mapping[str, float]) -> 
         "sparse": epochs * (share + _FORWARD),
         "measure": 1.0,
     }.get(job.kind, epochs * share)
-
-
-class Results:
-    """The files of finished jobs.
-
-    Args:
-        folder: Where they are.
-        settings: What all of them depend on.
-
-    Raises:
-        SystemExit: The folder holds results with other settings.
-    """
-
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        self.folder, file = folder, folder / "settings.json"
-        folder.mkdir(parents=True, exist_ok=True)
-        now = json.loads(json.dumps(settings))
-        if file.exists():
-            before = json.loads(file.read_text(encoding="utf-8"))
-            wrong = [name for name in now if before.get(name) != now[name]]
-            if wrong:
-                name = wrong[0]
-                raise SystemExit(
-                    f"{folder} holds results with {name} {before.get(name)!r}, not {now[name]!r}; choose another --out"
-                )
-        write_atomic(file, json.dumps(now, indent=1) + "\n")
-
-    def place(self, job: Job) -> Path:
-        """Return the folder for a job's own files."""
-        return self.folder / job.name
-
-    def get(self, job: Job) -> dict[str, Any] | None:
-        """Return a job's result; None where it is not finished."""
-        file = self.folder / f"{job.name}.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
-
-    def need(self, job: Job) -> dict[str, Any]:
-        """Return the result of a job that must be finished."""
-        result = self.get(job)
-        if result is None:
-            raise SystemExit(f"{job.name} must be done first; run it, or leave --only out")
-        return result
-
-    def put(self, job: Job, result: Mapping[str, Any]) -> None:
-        """Keep a job's result."""
-        write_atomic(self.folder / f"{job.name}.json", json.dumps({"job": asdict(job), **result}, indent=1) + "\n")

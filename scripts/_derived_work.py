@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 from _derived_bases import FAMILIES, resized, to_onnx
-from _derived_jobs import Job, Results, Scale, jobs_of
+from _derived_jobs import Job, Scale, jobs_of
 from _derived_rivals import WAYS, Latencies, Pruner, narrowed, ranked_ms
 from _derived_training import Training, judged, load_tensors, save_tensors, sizes_of, train
+from _jobs import Results
+from _shared_supernet import SharedSupernet
 from torch import Tensor, nn
 
 import hwnas
-from hwnas.evaluators import SupernetEvaluator
 from hwnas.spaces import Derived, derive
 from hwnas.tasks import Task
 from hwnas.training import Recipe, Subnet, Teacher, default_recipe, fitted, train_network
@@ -44,23 +45,6 @@ def bases_in(folder: Path) -> dict[str, dict[str, Any]]:
     if not bases:
         raise SystemExit(f"{folder} holds no trained base; run scripts/train_bases.py first")
     return bases
-
-
-class ElasticModel(SupernetEvaluator):
-    """A supernet that all searches of a base share: it is trained in a folder of its own, by whoever comes first.
-
-    Args:
-        folder: Holds its checkpoint.
-        more: See `SupernetEvaluator`.
-    """
-
-    def __init__(self, folder: Path, *more: Any, **options: Any) -> None:
-        super().__init__(*more, **options)
-        self._folder = folder
-
-    def prepare(self, workdir: Path, progress: Any = None) -> None:
-        """Train it, or load it where it is trained already."""
-        super().prepare(self._folder, progress)
 
 
 @dataclass(frozen=True)
@@ -160,7 +144,7 @@ class Bench:
 
     # ---- ours
 
-    def _elastic_model(self, job: Job, device: str) -> ElasticModel:
+    def _elastic_model(self, job: Job, device: str) -> SharedSupernet:
         derived, scale = fitted(hwnas.derive(self._base_file(job)), self.task, default_recipe(self.task)), self.scale
         recipe = default_recipe(
             self.task,
@@ -169,7 +153,7 @@ class Bench:
             weight_decay=scale.weight_decay,
             learning_rate=scale.elastic_rate,
         )
-        return ElasticModel(
+        return SharedSupernet(
             self.results.place(job.other("elastic", share=None)),
             derived.space,
             self.task,

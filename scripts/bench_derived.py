@@ -26,12 +26,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import multiprocessing.connection
 import os
 import sys
-import time
-import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,9 +36,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
-from _derived_jobs import DEVICES, RATES, SMOKE, Job, Results, Scale, jobs_of, minutes
+from _derived_jobs import DEVICES, RATES, SMOKE, Job, Scale, jobs_of, minutes
 from _derived_table import leads, markdown, misleading, rows_of
 from _derived_work import Bench, bases_in
+from _jobs import Results, do_at_once, do_job, tell_plan
 from _progress import say
 
 from hwnas import make_task
@@ -82,16 +79,6 @@ def scale_of(options: argparse.Namespace, bases: dict[str, dict[str, Any]]) -> S
     return replace(Scale(base_epochs=max(base["epochs"] for base in bases.values())), **chosen)
 
 
-def tell_plan(jobs: list[Job], scale: Scale, results: Results) -> None:
-    """Print the jobs, how long each takes about, and which are done."""
-    images, left = (scale.data_limit or 40_000), 0.0
-    for job in jobs:
-        done, about = results.get(job) is not None, minutes(job, scale, images, RATES)
-        left += 0.0 if done else about
-        print(f"{'done' if done else f'{about:6.1f} min'}  {job.name}")
-    print(f"{left / 60:.1f} hours are left, on two cores like those that the rates were measured on")
-
-
 def write_tables(results: Results, jobs: list[Job], bases: list[str]) -> None:
     """Write ``table.md`` and ``table.json`` of the bases that are measured."""
     measured = {job.base: result for job in jobs if job.kind == "measure" and (result := results.get(job))}
@@ -122,7 +109,9 @@ def main() -> None:
     jobs = jobs_of(names, scale)
     chosen = [job for job in jobs if not options.only or any(text in job.name for text in options.only)]
     if options.plan:
-        tell_plan(chosen, scale, results)
+        images = scale.data_limit or 40_000
+        left = tell_plan(results, chosen, lambda job: minutes(job, scale, images, RATES))
+        print(f"{left / 60:.1f} hours are left, on two cores like those that the rates were measured on")
         return
     torch.set_num_threads(options.threads)
     os.environ["HWNAS_TABLES"] = str(results.folder / "tables")
@@ -133,41 +122,11 @@ def main() -> None:
         task = make_task(None, options.data, limit=scale.data_limit)
         bench = Bench(options.data, task, options.bases, results, scale, options.threads, options.device, say)
         if options.workers > 1:
-            do_at_once(bench, todo, options.workers)
+            do_at_once(results, bench.do, todo, options.workers)
         else:
             for job in todo:
-                do(bench, job)
+                do_job(results, bench.do, job)
     write_tables(results, jobs, names)
-
-
-def do(bench: Bench, job: Job) -> None:
-    """Do a job and keep its result."""
-    say(f"{job.name}: begins")
-    began = time.perf_counter()
-    result = bench.do(job)
-    bench.results.put(job, {**result, "seconds": round(time.perf_counter() - began, 1)})  # since the last start
-    say(f"{job.name}: done in {time.perf_counter() - began:.0f} s")
-
-
-def do_at_once(bench: Bench, jobs: list[Job], workers: int) -> None:
-    """Do jobs in processes that share the data; a job that fails does not stop the others."""
-    waiting, running = list(jobs), set[Any]()
-    context = multiprocessing.get_context("fork")
-    while waiting or running:
-        while waiting and len(running) < workers:
-            process = context.Process(target=_tried, args=(bench, waiting.pop(0)))
-            process.start()
-            running.add(process)
-        multiprocessing.connection.wait([process.sentinel for process in running])
-        running = {process for process in running if process.is_alive()}
-
-
-def _tried(bench: Bench, job: Job) -> None:
-    try:
-        do(bench, job)
-    except BaseException:
-        say(f"{job.name}: failed\n{traceback.format_exc()}")
-        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

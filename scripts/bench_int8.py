@@ -28,17 +28,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import onnx
 from _fronts import hypervolumes
+from _timed_files import timed_files
 
 import hwnas
 from hwnas.run_directories import read_run
 from hwnas.tasks import Task, make_task
 from hwnas.training import quantized, score_onnx
-from latency_tables import OpGraph, write_atomic
-from profilers import OnnxRuntimeBackend, References, ReferenceTimer, fixed_rounds, ops
+from latency_tables import write_atomic
 
 VARIANTS = ("int8 search", "fp32 search, quantised", "fp32 search, fp32 files")
-MOST_S = 300.0
-"""Most seconds that the last measurement takes."""
 _SETTINGS = ("data", "image_size", "data_limit", "resolution", "width", "samples", "epochs", "evaluator", "threads")
 
 
@@ -99,12 +97,13 @@ def compared(settings: Mapping[str, Any], seed: int, options: argparse.Namespace
         "fp32 search, quantised": {name: quantised_file(file, folder / file.name, task) for name, file in fp32.items()},
         "fp32 search, fp32 files": fp32,
     }
-    times = measured_ms(files, settings["threads"], options.rounds, seed)
+    names = {f"{variant}: {name}": file for variant, named in files.items() for name, file in named.items()}
+    times = timed_files(names, threads=settings["threads"], rounds=options.rounds, seed=seed)
     networks = {
         variant: [
             {
                 "arch": name,
-                "median_ms": times[f"{variant}: {name}"],
+                "median_ms": times[f"{variant}: {name}"]["median"],
                 **{part: score_onnx(file, task, part) for part in ("validation", "test")},  # type: ignore[arg-type]
             }
             for name, file in named.items()
@@ -147,19 +146,6 @@ def quantised_file(source: Path, target: Path, task: Task) -> Path:
     shape = tuple(dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:])
     write_atomic(target, quantized(model, task, shape).SerializeToString())
     return target
-
-
-def measured_ms(files: Mapping[str, Mapping[str, Path]], threads: int, rounds: int, seed: int) -> dict[str, float]:
-    """Time all files in the same interleaved rounds; return medians by ``"variant: architecture"``."""
-    backend = OnnxRuntimeBackend(threads=threads)
-    unread = OpGraph.single(ops.identity((1, 1, 1)))  # this back end runs the file alone
-    loaded = {
-        f"{variant}: {name}": backend.load_trained(unread, {}, str(file))
-        for variant, named in files.items()
-        for name, file in named.items()
-    }
-    session = ReferenceTimer(backend, References()).measure(loaded, fixed_rounds(rounds, max_seconds=MOST_S), seed=seed)
-    return {name: session.times[name].raw["median"] for name in loaded}
 
 
 def line_of(seed: int, result: Mapping[str, Any]) -> str:

@@ -1,12 +1,27 @@
-"""CIFAR-10 from end to end: rank quality of supernets, attentive sampling, and comparison with known networks.
+"""CIFAR-10 from end to end, at one of three scales.
+
+``--scale small`` (hours of two CPU cores; its figures are in docs/cifar10.md):
 
 1. Rank quality: networks spread over latency, trained alone, and cut out of supernets of both samplings.
 2. Fronts of the same supernets, and their smallest and largest networks.
 3. Networks of a search compared with scaled MobileNets and ResNets: same training, equal measured latency on this CPU.
 
-Every training is kept in the work directory: started again, the script continues where it stopped.
+``--scale full`` trains to the end, on all images: networks of a search on measured latency, of a search on MACs and of
+a random search on the same supernet, against MLPerf Tiny's ResNets and narrowed MobileNets, in float32 and int8. It
+takes about 84 core-hours, as estimated for a processor that multiplies bfloat16; ``--plan`` lists the jobs with
+estimated minutes. Searches see a validation part of the train set; what is compared is trained on the whole train set,
+found networks and baselines with the same recipe and number of epochs; the last job judges all on the whole test set,
+once. Jobs that measure run alone; trainings run in ``--workers`` processes with one thread each. With ``--device cuda``
+supernets and networks are trained on a GPU, and networks of a search judged there; latencies are still the CPU's.
+
+``--scale smoke`` does all that scale full does, on a few images: a test, no result.
+
+Every training is kept in the work directory: the script can be killed at any moment, and started again it continues
+where it stopped; a training of scale full continues after its last epoch.
 
     scripts/cifar10.py --data CIFAR10 --scale small --workdir cifar10-small --json docs/results/cifar10-small.json
+    scripts/cifar10.py --data CIFAR10 --scale full --plan
+    scripts/cifar10.py --data CIFAR10 --scale full --workers 2 --json docs/results/cifar10-full.json
 """
 
 from __future__ import annotations
@@ -18,7 +33,7 @@ import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -31,7 +46,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np  # noqa: E402
-from _cifar_baselines import BASELINES  # noqa: E402
+from _cifar_experiment import JOB_SCALES, changed, run_jobs  # noqa: E402
+from _cifar_measure import matched_widths, measure  # noqa: E402
 from _cifar_tasks import NETWORK, SUPERNET, Scale, Task, Worker, begin, do  # noqa: E402
 from _progress import say  # noqa: E402
 
@@ -39,31 +55,23 @@ from hwnas import HwnasError  # noqa: E402
 from hwnas.costs import SpaceCosts  # noqa: E402
 from hwnas.spaces import Space  # noqa: E402
 from hwnas.tables import build_table, find_table  # noqa: E402
-from latency_tables import LatencyTable, OpGraph, load_table, rank_correlations, save_table, write_atomic  # noqa: E402
-from profilers import (  # noqa: E402
-    OnnxRuntimeBackend,
-    Runnable,
-    SamplingSettings,
-    Timer,
-    cpu_identity,
-    graph_macs,
-    graph_params,
-    measure_twice,
+from latency_tables import (  # noqa: E402
+    LatencyTable,
+    LatencyTableError,
+    load_table,
+    rank_correlations,
+    save_table,
+    write_atomic,
 )
+from profilers import OnnxRuntimeBackend, cpu_identity, graph_macs, graph_params  # noqa: E402
 from search import hypervolume  # noqa: E402
 
-SCALES = {
-    "small": Scale(8000, 2, 4, 32, 0.1, 24, 60, 3, "cpu", (0.5,), (16, 24, 32)),
-    "full": Scale(None, 100, 150, 256, 0.2, 48, 600, 3, "cuda", (0.5, 0.75, 1.0), (32,)),
-}
+SMALL = Scale(8000, 2, 4, 32, 0.1, 24, 60, 3, "cpu", (0.5,), (16, 24, 32))
+SCALES = ("small", *JOB_SCALES)
 SAMPLINGS = ("uniform", "bestup")
 POINTS = (0.25, 0.5, 0.75)
 """Places on the front of a search, in log latency, at which baselines are compared."""
-WIDTHS = tuple(round(0.05 * k, 2) for k in range(1, 81))
-SLACK = 1.03
-"""Largest latency of a baseline relative to the network of the search: the noise of two measurements."""
 CHANCE = 0.1
-MEASURING = SamplingSettings(min_rounds=20, max_rounds=60, inner_seconds=1e-3)
 
 
 def latency_table(space: Space, workdir: Path) -> LatencyTable:
@@ -87,12 +95,6 @@ def spread_networks(space: Space, costs: SpaceCosts, count: int) -> list[str]:
         order = np.argsort(np.abs(logs - goal))
         chosen.append(next(int(i) for i in order if int(i) not in chosen))
     return [space.format(space.decode(codes[i])) for i in chosen]
-
-
-def measure(graphs: dict[str, OpGraph]) -> dict[str, dict[str, float]]:
-    """Measure latencies on this CPU in milliseconds, all networks in the same interleaved rounds, twice."""
-    times = measure_twice(OnnxRuntimeBackend(threads=1), list(graphs.values()), MEASURING, progress=say)
-    return {name: {"ms": (a + b) / 2, "repeat_ms": b} for name, (a, b) in zip(graphs, times, strict=True)}
 
 
 def run_tasks(tasks: list[Task], setup: tuple[Any, ...], jobs: int) -> dict[Task, dict[str, Any]]:
@@ -173,26 +175,6 @@ def trained_choice(rows: list[list[str]], results: dict[Task, dict[str, Any]], s
     ]
 
 
-def matched_widths(limits_ms: list[float]) -> list[dict[str, float]]:
-    """Return, for each latency, the largest width of every family that takes no longer (within `SLACK`)."""
-    quick = SamplingSettings(min_rounds=8, max_rounds=12, inner_seconds=3e-4)
-    backend, times = OnnxRuntimeBackend(threads=1), dict[tuple[str, float], float]()
-    for family, build in BASELINES.items():
-        loaded: dict[str, Runnable] = {}
-        for width in WIDTHS:
-            loaded[str(width)] = backend.load(build(width))
-            loaded[str(width)].run(2)
-            if min(loaded[str(width)].run(1) for _ in range(5)) * 1e3 > 1.5 * max(limits_ms):
-                break
-        samples = Timer(loaded, quick).run()
-        times |= {(family, float(width)): sample_set.quantile() * 1e3 for width, sample_set in samples.items()}
-    matched = []
-    for limit in limits_ms:
-        fitting = [key for key, ms in times.items() if ms <= SLACK * limit]
-        matched.append({family: max(w for f, w in fitting if f == family) for family, _ in fitting})
-    return matched
-
-
 def compare(worker: Worker, supernets: dict[str, Any], setup: tuple[Any, ...], jobs: int) -> list[dict[str, Any]]:
     """Compare networks of the searches with baselines of equal latency and the same training.
 
@@ -237,38 +219,30 @@ def compare(worker: Worker, supernets: dict[str, Any], setup: tuple[Any, ...], j
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="CIFAR-10: its own files, or a folder of images")
-    parser.add_argument("--scale", choices=sorted(SCALES), default="small", help="small: two CPU cores; full: one GPU")
+    parser.add_argument("--scale", choices=SCALES, default="small", help="how much is done (default small)")
+    parser.add_argument("--smoke", action="store_const", const="smoke", dest="scale", help="the same as --scale smoke")
     parser.add_argument(
         "--change", action="append", default=[], metavar="NAME=VALUE", help="change a setting of the scale"
     )
     parser.add_argument("--workdir", type=Path, help="results and checkpoints (default: cifar10-SCALE)")
-    parser.add_argument("--jobs", type=int, default=2, help="number of parallel trainings, one thread each (default 2)")
-    parser.add_argument("--no-baselines", action="store_true", help="skip the comparison with baselines")
+    parser.add_argument(
+        "--workers", "--jobs", type=int, default=2, help="number of parallel trainings, one thread each (default 2)"
+    )
     parser.add_argument("--json", type=Path, help="JSON file for the results")
+    small = parser.add_argument_group("scale small")
+    small.add_argument("--no-baselines", action="store_true", help="skip the comparison with baselines")
+    full = parser.add_argument_group("scales full and smoke")
+    full.add_argument("--device", default="cpu", help="what trainings run on: cpu or cuda (default cpu)")
+    full.add_argument("--plan", action="store_true", help="list the jobs with estimated minutes, and do nothing")
+    full.add_argument("--only", action="append", default=[], metavar="TEXT", help="only jobs whose name contains it")
     return parser.parse_args()
-
-
-def changed(scale: Scale, changes: list[str]) -> Scale:
-    """Return the scale with some settings changed."""
-    values: dict[str, Any] = {}
-    for change in changes:
-        name, _, text = change.partition("=")
-        if name not in asdict(scale):
-            raise HwnasError(f"--change: unknown setting {name!r}; choose from {', '.join(asdict(scale))}")
-        try:
-            values[name] = text if name == "device" else json.loads(text)
-            if isinstance(values[name], list):
-                values[name] = tuple(values[name])
-        except ValueError:
-            raise HwnasError(f"--change {name}: the value must be JSON, got {text!r}") from None
-    return replace(scale, **values)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Run the whole experiment."""
-    scale, began = changed(SCALES[args.scale], args.change), time.perf_counter()
+    scale, began = changed(SMALL, args.change), time.perf_counter()
     workdir = args.workdir or Path(f"cifar10-{args.scale}")
     workdir.mkdir(parents=True, exist_ok=True)
     space = scale.space()
@@ -278,7 +252,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     setup = (scale, args.data, workdir, ranked)
     tasks = [Task(SUPERNET, sampling, seed) for seed in range(scale.seeds) for sampling in reversed(SAMPLINGS)]
     tasks += [Task(NETWORK, f"space:{text}", 0) for text in reversed(ranked)]
-    done = run_tasks(tasks, setup, args.jobs)
+    done = run_tasks(tasks, setup, args.workers)
     ends = [
         worker.costs.latency_ms(space.encode(a)[None])[0] for a in (space.parse(ranked[0]), space.parse(ranked[-1]))
     ]
@@ -290,7 +264,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "data": {part: len(getattr(worker.data, part)) for part in ("train", "validation", "test")},
         "device": {"cpu": cpu_identity()["cpu"]},
         "supernets": supernets,
-        "baselines": [] if args.no_baselines else compare(worker, supernets, setup, args.jobs),
+        "baselines": [] if args.no_baselines else compare(worker, supernets, setup, args.workers),
     }
     result["seconds"] = round(time.perf_counter() - began)  # since the last start
     kept = [json.loads(file.read_text(encoding="utf-8")) for file in (workdir / "results").glob("*.json")]
@@ -301,9 +275,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def main() -> int:
     """Run the experiment and print a summary."""
     args = parse()
+    if args.workers < 1:
+        print(f"cifar10: --workers must be 1 or more, got {args.workers}", file=sys.stderr)
+        return 2
     try:
+        if args.scale in JOB_SCALES:
+            run_jobs(args)
+            return 0
         result = run(args)
-    except HwnasError as error:
+    except (HwnasError, LatencyTableError) as error:
         print(f"cifar10: {error}", file=sys.stderr)
         return 2
     if args.json:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _cifar_jobs import FULL, core_hours
+from _cifar_table import draw_full, findings, markdown
 from _page import save_figure, wrapped
 
 from latency_tables import write_atomic
@@ -188,16 +190,53 @@ def section(scale: str, record: dict[str, Any]) -> list[str]:
     if scale == "small":
         lines += wrapped(
             """These short trainings do not reach the networks' best accuracies: they compare networks of equal latency
-            after the same short training. ResNets and MobileNetV2 in particular learn slowly at first. Scale `full`
-            trains to the end and needs a GPU."""
+            after the same short training. ResNets and MobileNetV2 in particular learn slowly at first."""
         )
     return [*lines, f"![Rank quality, and accuracy over latency]({picture(scale)})", ""]
+
+
+def full_section(record: dict[str, Any]) -> list[str]:
+    """Write the results of scale `full`."""
+    settings = record["settings"]
+    return [
+        "## Scale `full`",
+        "",
+        *wrapped(
+            f"""`scripts/cifar10.py --scale full`: all networks are trained for {settings["epochs"]} epochs on the whole
+            train set, with the same recipe and {settings["seeds"]} seeds, and judged once on
+            {record["test_images"]:,} test images. Searches evaluated {settings["samples"]} networks each, on supernets
+            of {settings["supernet_epochs"]} epochs. Latencies were measured on {record["cpu"]}, one thread, all
+            networks in the same rounds. Everything took {record["core_seconds"] / 3600:.0f} core-hours."""
+        ),
+        *markdown(record["rows"]),
+        "",
+        *(part for line in findings(record["rows"]) for part in wrapped(line)),
+        f"![Accuracy over measured latency]({picture('full')})",
+        "",
+    ]
+
+
+def to_come() -> list[str]:
+    """Write how results of scale `full` are made, where there are none."""
+    return [
+        "## Scale `full`",
+        "",
+        *wrapped(
+            f"""There are no results of scale `full` yet. It trains to the end ({FULL.epochs} epochs of all images,
+            {FULL.seeds} seeds) and compares networks of three searches (on measured latency, on MACs, random) with
+            MLPerf Tiny's two ResNets and narrowed MobileNets, in float32 and int8. `scripts/cifar10.py --scale full
+            --plan` lists its jobs: about {core_hours(FULL):.0f} core-hours, as estimated, on a processor that
+            multiplies bfloat16, in as many sittings as you like, or a GPU for the trainings (`--device cuda`)."""
+        ),
+    ]
 
 
 def page(records: Mapping[str, dict[str, Any]]) -> str:
     """Write the page with the results of all scales."""
     lines = ["# CIFAR-10", "", "Written by `scripts/write_cifar10.py` from `docs/results`; do not edit by hand.", ""]
-    return "\n".join([*lines, *(line for scale, record in records.items() for line in section(scale, record))])
+    for scale, record in records.items():
+        lines += full_section(record) if scale == "full" else section(scale, record)
+    return "\n".join([*lines, *([] if "full" in records else to_come())])
 
 
 def read() -> dict[str, dict[str, Any]]:
@@ -210,7 +249,7 @@ def main() -> int:
     """Write the page and its pictures."""
     records = read()
     for scale, record in records.items():
-        draw(record, DOCS / picture(scale))
+        (draw_full if scale == "full" else draw)(record, DOCS / picture(scale))
     write_atomic(PAGE, page(records))
     return 0
 

@@ -121,7 +121,8 @@ def test_latencies_are_relative_to_the_base_of_the_same_rounds(tmp_path):
 
 
 def test_jobs_come_after_what_they_need_and_are_kept(tmp_path):
-    from _derived_jobs import SMOKE, Job, Results, Scale, jobs_of, minutes
+    from _derived_jobs import SMOKE, Job, Scale, jobs_of, minutes
+    from _jobs import Results
 
     jobs = jobs_of(["resnet20", "inverted"], Scale())
     place = {job: number for number, job in enumerate(jobs)}
@@ -189,7 +190,8 @@ def test_the_table_has_means_leads_and_where_macs_lie():
 
 def test_the_table_is_written_from_finished_jobs(tmp_path):
     import bench_derived
-    from _derived_jobs import SMOKE, Results, jobs_of
+    from _derived_jobs import SMOKE, jobs_of
+    from _jobs import Results
 
     results, jobs = Results(tmp_path, {"scale": SMOKE.as_dict()}), jobs_of(["resnet20"], SMOKE)
     bench_derived.write_tables(results, jobs, ["resnet20"])

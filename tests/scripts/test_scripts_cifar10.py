@@ -45,9 +45,28 @@ def test_baselines_are_the_published_networks(scripts, family, params, macs):
     assert graph_macs(graph) == pytest.approx(macs, rel=0.02)
 
 
+def test_the_resnets_of_mlperf_tiny(scripts):
+    small, large = scripts[1].FULL_BASELINES["ResNet-8"](1.0), scripts[1].FULL_BASELINES["ResNet-IC02"](1.0)
+    # by hand: 3x3 convolutions of 32, 16 and 8 pixels, 1x1 shortcuts with stride 2, and the classifier
+    assert (
+        graph_macs(small)
+        == 1024 * 9 * (3 * 16 + 2 * 16 * 16)
+        + sum(pixels * (9 * (c // 2 * c + c * c) + c // 2 * c) for pixels, c in ((256, 32), (64, 64)))
+        + 640
+    )
+    assert (
+        graph_macs(large)
+        == 1024 * 9 * (3 * 26 + 2 * 26 * 26)
+        + sum(pixels * (9 * (c // 2 * c + c * c) + c // 2 * c) for pixels, c in ((256, 52), (64, 104)))
+        + 1040
+    )
+    assert 12.4e6 < graph_macs(small) < 12.6e6
+    assert graph_params(large) == pytest.approx(200e3, rel=0.03)
+
+
 @pytest.mark.parametrize("width", [0.2, 0.5, 1.3, 4.0])
 def test_baselines_grow_with_their_width(scripts, width):
-    for build in scripts[1].BASELINES.values():
+    for build in (scripts[1].BASELINES | scripts[1].FULL_BASELINES).values():
         assert graph_macs(build(width)) < graph_macs(build(2 * width))
 
 

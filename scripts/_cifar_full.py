@@ -1,0 +1,265 @@
+"""What each job of scripts/cifar10.py at scale full does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx
+from _cifar_baselines import FULL_BASELINES
+from _cifar_jobs import METHODS, NARROWED, REFERENCES, FullScale, Job, networks_of
+from _cifar_measure import matched_widths, measure
+from _cifar_tasks import print_each_minute
+from _jobs import Results
+from _progress import say
+from _shared_supernet import SharedSupernet
+from _timed_files import timed_files
+
+import hwnas
+from hwnas.data import ImageData, Split
+from hwnas.spaces import Space
+from hwnas.tasks import ImageClassification
+from hwnas.training import Recipe, default_recipe, native_precision, quantized, score_onnx, train_network
+from latency_tables import OpGraph, write_atomic
+from profilers import build_onnx, cpu_identity, graph_macs, graph_params
+
+PRECISIONS = ("fp32", "int8")
+PLAIN = {"average": 0.0, "label_smoothing": 0.0, "weight_decay": 1e-4}
+"""The recipe of the ablation: without what the recipe of all other networks adds."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The images, in the parts that each step may see.
+
+    Attributes:
+        search: Train and validation part; its test part is the validation part once more.
+        final: The whole train set; its validation and test part are in it, and judge nothing.
+        test: The whole test set, for the last job alone.
+    """
+
+    search: ImageClassification
+    final: ImageClassification
+    test: ImageClassification
+
+    @classmethod
+    def divide(cls, data: ImageData) -> Parts:
+        """Divide a data set; all parts are normalised alike."""
+        train, held = data.train, data.validation
+        whole = Split(np.concatenate([train.images, held.images]), np.concatenate([train.labels, held.labels]))
+        tasks = (replace(data, test=held), replace(data, train=whole, test=held), data)
+        return cls(*map(ImageClassification, tasks))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Does jobs.
+
+    Attributes:
+        parts: The images.
+        results: Files of finished jobs.
+        scale: How much is done.
+        device: What trainings run on.
+    """
+
+    parts: Parts
+    results: Results
+    scale: FullScale
+    device: str
+
+    def do(self, job: Job) -> dict[str, Any]:
+        """Do a job and return its result."""
+        work = {
+            "latency": self._latency,
+            "supernet": self._supernet,
+            "baseline": self._baseline,
+            "plain": self._baseline,
+            "search": self._search,
+            "pick": self._pick,
+            "found": self._found,
+            "int8": self._int8,
+            "measure": self._measure,
+            "test": self._test,
+        }
+        return work[job.kind](job)
+
+    def _recipe(self, task: ImageClassification, **changes: object) -> Recipe:
+        scale = self.scale
+        common = {
+            "epochs": scale.epochs,
+            "batch_size": min(scale.batch_size, task.size("train")),
+            "learning_rate": scale.learning_rate,
+            "weight_decay": scale.weight_decay,
+            "average": scale.average,
+            "train_precision": native_precision(self.device),
+        }
+        return default_recipe(task, **(common | changes))
+
+    # ---- before the searches
+
+    def _latency(self, job: Job) -> dict[str, Any]:
+        """Measure the references, and choose the widths of the other baselines."""
+        times = measure({name: FULL_BASELINES[name](1.0) for name in REFERENCES})
+        limits = {name: times[name]["ms"] for name in REFERENCES}
+        families = {name: FULL_BASELINES[name] for name in NARROWED}
+        widths = matched_widths(list(limits.values()), families)
+        return {"ms": limits, "widths": dict(zip(REFERENCES, widths, strict=True)), "cpu": cpu_identity()["cpu"]}
+
+    def _supernet_of(self, seed: int, precision: str | None = None) -> SharedSupernet:
+        """Return the supernet of a seed; `precision` is what it was trained in, perhaps on another machine."""
+        task = self.parts.search
+        number = {"train_precision": precision or native_precision(self.device)}
+        recipe = self._recipe(task, epochs=self.scale.supernet_epochs, average=0.0, **number)
+        folder = self.results.place(Job("supernet", seed=seed))
+        space = self.scale.space()
+        return SharedSupernet(folder, space, task, recipe, seed=seed, device=self.device, threads=1)
+
+    def _supernet(self, job: Job) -> dict[str, Any]:
+        """Train the supernet that the searches of a seed share."""
+        supernet = self._supernet_of(job.seed or 0)
+        supernet.prepare(self.results.place(job), print_each_minute(job.name))
+        return {"images": supernet.recipe.epochs * self.parts.search.size("train"), "recipe": supernet.recipe.as_dict()}
+
+    def _baseline(self, job: Job) -> dict[str, Any]:
+        """Train a baseline."""
+        width = 1.0
+        if job.goal:
+            widths = self.results.need(Job("latency"))["widths"][job.goal]
+            if job.what not in widths:
+                return {"none": f"no width of {job.what} is as fast as {job.goal}"}
+            width = widths[job.what]
+        graph = FULL_BASELINES[job.what](width)
+        changes = PLAIN if job.kind == "plain" else {}
+        return {"network": f"{job.what}:{width}", **self._trained(job, graph, changes)}
+
+    def _trained(self, job: Job, graph: OpGraph, changes: Mapping[str, object]) -> dict[str, Any]:
+        """Train a network from scratch on the whole train set, and write its file."""
+        task = self.parts.final
+        recipe = self._recipe(task, **changes)
+        place = self.results.place(job)
+        place.mkdir(parents=True, exist_ok=True)
+        network = train_network(
+            graph,
+            task,
+            recipe,
+            seed=job.seed or 0,
+            device=self.device,
+            threads=1,
+            checkpoint=place / "checkpoint.pt",
+            progress=print_each_minute(job.name),
+            label="training",
+        )
+        write_atomic(place / "fp32.onnx", build_onnx(network.graph, network.arrays()).SerializeToString())
+        images = recipe.epochs * task.size("train")
+        sizes = {"macs": graph_macs(graph), "params": graph_params(graph)}
+        return {**sizes, "images": images, "recipe": recipe.as_dict()}
+
+    # ---- searches
+
+    def _search(self, job: Job) -> dict[str, Any]:
+        """Search on the supernet."""
+        seed = job.seed or 0
+        trained = self.results.need(Job("supernet", seed=seed))
+        supernet = self._supernet_of(seed, trained["recipe"]["train_precision"])
+        result = hwnas.search(
+            supernet.space,
+            data=self.parts.search,
+            evaluator=supernet,
+            seed=seed,
+            samples=self.scale.samples,
+            out=self.results.place(job) / "run",
+            evaluation_threads=1,
+            progress=say,
+            **METHODS[job.what],
+        )
+        front = [{"arch": trial.text, "validation": trial.values["accuracy"]} for trial in result.front]
+        return {"front": front, "trials": len(result.trials)}
+
+    def _pick(self, job: Job) -> dict[str, Any]:
+        """Measure the fronts of all searches of a seed together, and choose a network of each for each goal."""
+        space = self.scale.space()
+        fronts = {method: self.results.need(Job("search", method, seed=job.seed))["front"] for method in METHODS}
+        graphs = {name: FULL_BASELINES[name](1.0) for name in REFERENCES}
+        graphs |= {found["arch"]: _graph(space, found["arch"]) for front in fronts.values() for found in front}
+        times = measure(graphs)
+        limits = {name: times[name]["ms"] for name in REFERENCES}  # of the same rounds as the networks
+        networks = {
+            method: [{**found, "ms": times[found["arch"]]["ms"]} for found in front] for method, front in fronts.items()
+        }
+        chosen = {
+            method: {goal: chosen_network(front, self.scale.limit_ms(goal, limits)) for goal in self.scale.goals}
+            for method, front in networks.items()
+        }
+        return {"ms": limits, "networks": networks, "chosen": chosen}
+
+    def _found(self, job: Job) -> dict[str, Any]:
+        """Train a chosen network; one that another goal or search chose too is trained once."""
+        chosen = self.results.need(Job("pick", seed=job.seed))["chosen"][job.what][job.goal]
+        for other in networks_of(self.scale):
+            trained = self.results.get(other) if other.kind == "found" and other.seed == job.seed else None
+            if trained and trained["network"] == chosen["arch"]:
+                place = self.results.place(job)
+                place.mkdir(parents=True, exist_ok=True)
+                write_atomic(place / "fp32.onnx", (self.results.place(other) / "fp32.onnx").read_bytes())
+                known = {name: trained[name] for name in ("network", "macs", "params", "images", "recipe")}
+                return {**known, "same_as": other.name, "within_limit": chosen["within_limit"]}
+        graph = _graph(self.scale.space(), chosen["arch"])
+        facts = {"network": chosen["arch"], "within_limit": chosen["within_limit"]}
+        return {**facts, **self._trained(job, graph, {})}
+
+    # ---- all networks
+
+    def _networks(self) -> dict[Job, dict[str, Any]]:
+        """Return the results of all networks.
+
+        Raises:
+            SystemExit: Some are not trained.
+        """
+        results = {job: self.results.need(job) for job in networks_of(self.scale)}
+        return {job: result for job, result in results.items() if "none" not in result}
+
+    def _int8(self, job: Job) -> dict[str, Any]:
+        """Quantise all networks; ranges come from the train set."""
+        networks = self._networks()
+        for other in networks:
+            place = self.results.place(other)
+            model = onnx.load(place / "fp32.onnx")
+            shape = tuple(dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:])
+            write_atomic(place / "int8.onnx", quantized(model, self.parts.final, shape).SerializeToString())
+        return {"networks": len(networks)}
+
+    def _measure(self, job: Job) -> dict[str, Any]:
+        """Time all files in the same rounds."""
+        self.results.need(Job("int8"))
+        files = {
+            f"{other.name} {precision}": self.results.place(other) / f"{precision}.onnx"
+            for other in self._networks()
+            for precision in PRECISIONS
+        }
+        times = timed_files(files, threads=1, rounds=self.scale.rounds)
+        return {"ms": {name: dict(statistics) for name, statistics in times.items()}, "cpu": cpu_identity()["cpu"]}
+
+    def _test(self, job: Job) -> dict[str, Any]:
+        """Judge all files on the test set, for the only time."""
+        self.results.need(Job("measure"))
+        test = {
+            f"{other.name} {precision}": score_onnx(
+                self.results.place(other) / f"{precision}.onnx", self.parts.test, "test"
+            )
+            for other in self._networks()
+            for precision in PRECISIONS
+        }
+        return {"test": test, "images": self.parts.test.size("test")}
+
+
+def _graph(space: Space, arch: str) -> OpGraph:
+    return space.graph(space.parse(arch))
+
+
+def chosen_network(front: Sequence[Mapping[str, Any]], limit_ms: float) -> dict[str, Any]:
+    """Return the network with the best validation accuracy within a latency limit; without one, the fastest."""
+    within = [network for network in front if network["ms"] <= limit_ms]
+    best = max(within, key=lambda network: float(network["validation"]), default=None)
+    return {**(best or min(front, key=lambda network: float(network["ms"]))), "within_limit": best is not None}

@@ -1,0 +1,186 @@
+"""Table and picture of scripts/cifar10.py at scale full."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from _cifar_jobs import BEST, REFERENCES, FullScale, Job, networks_of, phases_of, settings_of
+from _jobs import Results
+from _page import save_figure
+
+LAMOO_PARAMS, LAMOO_ACCURACY = 1.62e6, 0.9736
+"""LaMOO's published network on CIFAR-10 (Zhao et al. 2022), which was trained for far longer."""
+_METHODS = {"latency": "hwnas", "macs": "hwnas, `--minimize macs`", "random": "random search"}
+_COLOURS = {"latency": "#1f6fb4", "macs": "#c06a1b", "random": "#8a94a0", "baseline": "#222222", "plain": "#b04a6a"}
+_NUMBERS = ("test", "median_ms", "p90_ms", "int8_test", "int8_median_ms", "int8_p90_ms", "macs", "params", "images")
+
+Row = Mapping[str, Any]
+
+
+def record_of(scale: FullScale, results: Results) -> dict[str, Any]:
+    """Return everything that the page says, from the results of all jobs.
+
+    Raises:
+        SystemExit: The last job is not done.
+    """
+    times, tests = results.need(Job("measure")), results.need(Job("test"))
+    networks = [
+        network_of(job, result, times["ms"], tests["test"])
+        for job in networks_of(scale)
+        if "none" not in (result := results.need(job))
+    ]
+    jobs = [job for phase in phases_of(scale) for job in phase.jobs]
+    return {
+        "scale": "full",
+        "settings": settings_of(scale),
+        "cpu": times["cpu"],
+        "test_images": tests["images"],
+        "core_seconds": round(sum(float(results.need(job)["core_seconds"]) for job in jobs)),
+        "networks": networks,
+        "rows": rows_of(networks),
+    }
+
+
+def network_of(job: Job, result: Row, ms: Mapping[str, Row], test: Mapping[str, float]) -> dict[str, Any]:
+    """Return one network's line of the record."""
+    floats, ints = ms[f"{job.name} fp32"], ms[f"{job.name} int8"]
+    return {
+        **{name: result[name] for name in ("network", "macs", "params", "images")},
+        "kind": job.what if job.kind == "found" else job.kind,
+        "family": "" if job.kind == "found" else job.what,
+        "goal": job.goal,
+        "seed": job.seed,
+        "within_limit": result.get("within_limit", True),
+        "median_ms": floats["median"],
+        "p90_ms": floats["p90"],
+        "int8_median_ms": ints["median"],
+        "int8_p90_ms": ints["p90"],
+        "test": test[f"{job.name} fp32"],
+        "int8_test": test[f"{job.name} int8"],
+    }
+
+
+def rows_of(networks: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return means over seeds, and each seed's accuracy, by latency."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for network in networks:
+        groups.setdefault((network["kind"], network["family"], network["goal"]), []).append(network)
+    rows = []
+    for (kind, family, goal), group in groups.items():
+        means = {name: mean(float(network[name]) for network in group) for name in _NUMBERS}
+        tests = [network["test"] for network in group]
+        within = all(network["within_limit"] for network in group)
+        rows.append({"kind": kind, "family": family, "goal": goal, **means, "tests": tests, "within_limit": within})
+    return sorted(rows, key=lambda row: float(row["median_ms"]))
+
+
+def findings(rows: Sequence[Row]) -> list[str]:
+    """Return what the rows say, one sentence each."""
+    by_kind = {(row["kind"], row["family"], row["goal"]): row for row in rows}
+    ours = [row for row in rows if row["kind"] == "latency"]
+    lines = []
+    for reference in REFERENCES:
+        base = by_kind["baseline", reference, ""]
+        at_limit = by_kind.get(("latency", "", f"{reference}-100"))
+        if at_limit:
+            lines.append(
+                f"At {reference}'s latency: {_points(at_limit, base)} points of test accuracy against it, in "
+                f"{at_limit['median_ms'] / base['median_ms']:.0%} of its time."
+            )
+        equal = [row for row in ours if row["test"] >= base["test"]]
+        if equal:
+            fastest = min(equal, key=lambda row: float(row["median_ms"]))
+            lines.append(
+                f"The fastest network of hwnas that is at least as accurate as {reference} takes "
+                f"{fastest['median_ms']:.3f} ms: {base['median_ms'] / fastest['median_ms']:.2f} times faster."
+            )
+        else:
+            lines.append(f"No network of hwnas is as accurate as {reference}.")
+    for rival in ("macs", "random"):
+        pairs = [(row, by_kind.get((rival, "", row["goal"]))) for row in ours]
+        texts = [f"{_goal(row['goal'])} {_against(row, other)}" for row, other in pairs if other]
+        if texts:
+            lines.append(f"The search on measured latency against {_METHODS[rival]}: {'; '.join(texts)}.")
+    plain = by_kind.get(("plain", REFERENCES[0], ""))
+    if plain:
+        gain = _points(by_kind["baseline", REFERENCES[0], ""], plain)
+        lines.append(f"The recipe alone gives {REFERENCES[0]} {gain} points.")
+    small = [row for row in rows if row["params"] <= LAMOO_PARAMS]
+    if small:
+        best = max(small, key=lambda row: float(row["test"]))
+        lines.append(
+            f"The most accurate network of at most 1.62 M parameters reaches {best['test']:.2%}; LaMOO's published "
+            f"network of that size reaches {LAMOO_ACCURACY:.2%}, after a far longer training."
+        )
+    return lines
+
+
+def markdown(rows: Sequence[Row]) -> list[str]:
+    """Return the table of all networks."""
+    lines = [
+        "| network | chosen for | test accuracy (seeds) | median | p90 | int8 accuracy | int8 median | int8 p90 | "
+        "MACs | parameters |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        seeds = ", ".join(f"{100 * test:.2f}" for test in row["tests"])
+        plain = f"{row['family']}, plain recipe" if row["kind"] == "plain" else row["family"]
+        goal = _goal(row["goal"]) if row["goal"] else "as published"
+        cells = [
+            _METHODS.get(row["kind"], plain),
+            goal if row["within_limit"] else f"{goal} (over it)",
+            f"{row['test']:.2%} ({seeds})",
+            f"{row['median_ms']:.3f} ms",
+            f"{row['p90_ms']:.3f} ms",
+            f"{row['int8_test']:.2%}",
+            f"{row['int8_median_ms']:.3f} ms",
+            f"{row['int8_p90_ms']:.3f} ms",
+            f"{row['macs'] / 1e6:.1f} M",
+            f"{row['params'] / 1e3:.0f} k",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def draw_full(record: Row, path: Path) -> None:
+    """Draw accuracy over measured latency: filled in float32, hollow in int8."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.6), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    for kind, colour in _COLOURS.items():
+        rows = [row for row in record["rows"] if row["kind"] == kind]
+        label = _METHODS.get(kind, {"plain": "plain recipe"}.get(kind, kind)).replace("`", "")
+        for prefix, face in (("", colour), ("int8_", "none")):
+            x, y = [row[f"{prefix}median_ms"] for row in rows], [row[f"{prefix}test"] for row in rows]
+            text = f"{label}, int8" if prefix else label
+            axes.scatter(x, y, s=26, facecolors=face, edgecolors=colour, label=text)
+    for row in record["rows"]:
+        if row["kind"] == "baseline":
+            axes.text(row["median_ms"], row["test"], f" {row['family']}", fontsize=7, va="top")
+    axes.set_xscale("log")
+    axes.set_xlabel("measured latency, median of one thread (ms)")
+    axes.set_ylabel("test accuracy (mean of seeds)")
+    axes.grid(color="#e6e9ec", linewidth=0.6)
+    axes.legend(frameon=False, fontsize=7)
+    save_figure(figure, path)
+
+
+def _goal(goal: str) -> str:
+    if goal == BEST:
+        return "accuracy alone"
+    if goal in REFERENCES:  # of a narrowed baseline
+        return f"{goal}'s latency"
+    base, _, percent = goal.rpartition("-")
+    return f"{base}'s latency" if percent == "100" else f"{percent} % of {base}'s latency"
+
+
+def _against(row: Row, other: Row) -> str:
+    return f"{_points(row, other)} points, {row['median_ms'] / other['median_ms']:.0%} of its time"
+
+
+def _points(row: Row, other: Row) -> str:
+    return f"{100 * (row['test'] - other['test']):+.2f}"

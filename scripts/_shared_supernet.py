@@ -1,0 +1,26 @@
+"""A supernet that several searches share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hwnas.evaluators import SupernetEvaluator
+
+
+class SharedSupernet(SupernetEvaluator):
+    """A supernet that searches share: it is trained in a folder of its own, by whoever comes first.
+
+    Args:
+        folder: Holds its checkpoint.
+        more: See `SupernetEvaluator`.
+        options: See `SupernetEvaluator`.
+    """
+
+    def __init__(self, folder: Path, *more: Any, **options: Any) -> None:
+        super().__init__(*more, **options)
+        self._folder = folder
+
+    def prepare(self, workdir: Path, progress: Any = None) -> None:
+        """Train it, or load it where it is trained already."""
+        super().prepare(self._folder, progress)
