@@ -7,9 +7,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 from hwnas._pipeline._final_recipe import final_recipe
+from hwnas._pipeline._final_teacher import supernet_teachers
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._train_precision import training_device
 from hwnas._pipeline._winner import Winner
+from hwnas._runs._options import CONTINUES
 from hwnas.evaluators import TrainEvaluator
 
 
@@ -36,16 +38,18 @@ def finalized(
     if settings.finalize == "none" or task is None:
         return setup
     recipe, kind = final_recipe(settings, task), settings.finalize
+    taught = kind == "distil" and setup.start.teacher is None
     trainer = TrainEvaluator(
         setup.space,
         task,
         recipe,
         seed=settings.seed,
         device=training_device(settings),
-        start=setup.trainer.trained_weights if kind == "finetune" else None,
+        start=setup.trainer.trained_weights if kind in CONTINUES else None,
         initial=setup.start.initial,
         initial_digest=setup.start.digest,
         teacher=setup.start.teacher,
+        teachers=supernet_teachers(setup, progress) if taught else None,
     )
     setup.run.folder("final")
     trainer.prepare(setup.run.folder(f"final/{_name(kind, recipe.as_dict())}"), steps)

@@ -27,8 +27,10 @@ from hwnas._common._option import (
 from hwnas._common._seeds import MOST_SEED
 from hwnas._costs._cost import COSTS, cost_names
 
-FINALIZE = ("none", "finetune", "train")
-"""Final training: none, from the weights that the search has, or from scratch."""
+FINALIZE = ("none", "finetune", "distil", "train")
+"""Final training: none, from the weights that the search has, the same with a teacher, or from scratch."""
+CONTINUES = ("finetune", "distil")
+"""Final trainings that start from the weights that the search has."""
 
 TRAIN_PRECISION = ("auto", "fp32", "bf16")
 """Number formats of trainings."""
@@ -304,7 +306,8 @@ In a run's settings they are among ``data_options``."""
 _DELIVERY = (
     Option(
         "finalize",
-        f"final training of the delivered networks: {', '.join(FINALIZE[:-1])} or {FINALIZE[-1]}",
+        "final training of the delivered networks: none, finetune (from the weights of the search), distil (the same, "
+        "with the supernet's largest network as teacher) or train (from scratch)",
         TEXT,
         "none",
         "delivery",

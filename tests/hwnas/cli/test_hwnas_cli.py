@@ -229,7 +229,7 @@ def test_options_out_of_range(fails, tmp_path):
         "hwnas: error: --latency-column needs --evaluator table:FILE"
     )
     assert fails("search", "--final-epochs", "3", *out) == (
-        "hwnas: error: --final-epochs and --final-recipe need --finalize finetune or train"
+        "hwnas: error: --final-epochs and --final-recipe need --finalize finetune, distil or train"
     )
     assert fails("search", "--evaluator", "train", "--supernet-sampling", "bestup", *out) == (
         "hwnas: error: --supernet-sampling is not an option of evaluator train; leave it out"
@@ -613,7 +613,7 @@ class TestWholeSearch:
                     assert 0.5 < n["energy_mj"] / (10 * n["latency_ms"]["measured"]) < 5
                     assert f"{n['energy_mj']:.4g} mJ" in page
 
-    @pytest.mark.parametrize("finalize", ["finetune", "train"])
+    @pytest.mark.parametrize("finalize", ["finetune", "distil", "train"])
     def test_a_finished_run_gets_a_final_training(self, run, table_file, tmp_path, finalize):
         import onnx
 

@@ -1,0 +1,79 @@
+"""What the networks of `--finalize distil` learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hwnas._pipeline._setup import SearchSetup
+from hwnas.evaluators import Evaluator, Trainer
+from hwnas.spaces import Architecture, Space, float_form, without_precision
+from hwnas.training._cover import extreme_network
+
+if TYPE_CHECKING:
+    from hwnas.training import Teacher
+
+
+def has_teacher(evaluator: Evaluator, model: str | None) -> bool:
+    """Return whether the networks of a search have a teacher: the model of `--model`, or a supernet's largest network.
+
+    Args:
+        evaluator: Makes the full evaluations.
+        model: The file of `--model`; None for none.
+    """
+    return model is not None or (isinstance(evaluator, Trainer) and evaluator.shares_weights)
+
+
+def supernet_teachers(setup: SearchSetup, progress: Callable[[str], None]) -> Callable[[Architecture], Teacher]:
+    """Return a function that gives the teacher of a network: the largest network that reads the same inputs.
+
+    A teacher has the supernet's weights with batch-norm statistics of its own.
+
+    Args:
+        setup: The search; its evaluator is prepared, and its networks share weights.
+        progress: Receives a line with the metric of each teacher when it is first asked for.
+    """
+    space = setup.space
+    largest = float_form(space, extreme_network(without_precision(space), smallest=False))
+
+    @lru_cache
+    def teacher(arch: Architecture) -> Teacher:
+        """Return a network with its weights as a teacher."""
+        from hwnas.training import Subnet, Teacher
+
+        evaluator = setup.evaluator
+        value, shape = evaluator.evaluate(arch).value, "x".join(map(str, space.input_shape(arch)))
+        progress(
+            f"distil: the teacher is the largest network of the supernet for {shape} inputs, with "
+            f"{evaluator.metric.text} {evaluator.metric.format(value)} on the validation part"
+        )
+        return Teacher.of(Subnet.of_arrays(space.graph(arch), setup.trainer.trained_weights(arch)))
+
+    return lambda arch: teacher(reading_as(space, largest, arch))
+
+
+def reading_as(space: Space, network: Architecture, other: Architecture) -> Architecture:
+    """Return a network with those choices of another that the shape of its inputs depends on.
+
+    A teacher then sees inputs at the resolution that it was trained with, not enlarged ones.
+
+    Args:
+        space: The space of both.
+        network: The network that is changed.
+        other: Its inputs have the wanted shape; where no valid change leads to it, `network` stays as it is.
+    """
+    shape = space.input_shape(network)
+    codes, theirs = space.encode(network), space.encode(other)
+    changed = codes.copy()
+    for column in np.flatnonzero(codes != theirs):
+        alone = codes.copy()
+        alone[column] = theirs[column]
+        if space.valid_codes(alone[None])[0] and space.input_shape(space.decode(alone)) != shape:
+            changed[column] = theirs[column]
+    if not space.valid_codes(changed[None])[0]:
+        return network
+    found = space.canonical(space.decode(changed))
+    return found if space.input_shape(found) == space.input_shape(other) else network
