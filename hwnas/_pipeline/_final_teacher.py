@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwnas._pipeline._setup import SearchSetup
+from hwnas._pipeline._train_precision import training_device
 from hwnas.evaluators import Evaluator, Trainer
+from hwnas.evaluators._precision import score_subnet
 from hwnas.spaces import Architecture, Space, float_form, without_precision
 from hwnas.training._cover import extreme_network
 
@@ -36,7 +38,8 @@ def supernet_teachers(setup: SearchSetup, progress: Callable[[str], None]) -> Ca
         setup: The search; its evaluator is prepared, and its networks share weights.
         progress: Receives a line with the metric of each teacher when it is first asked for.
     """
-    space = setup.space
+    space, task, device = setup.space, setup.task, training_device(setup.run.settings)
+    assert task is not None
     largest = float_form(space, extreme_network(without_precision(space), smallest=False))
 
     @lru_cache
@@ -44,13 +47,14 @@ def supernet_teachers(setup: SearchSetup, progress: Callable[[str], None]) -> Ca
         """Return a network with its weights as a teacher."""
         from hwnas.training import Subnet, Teacher
 
-        evaluator = setup.evaluator
-        value, shape = evaluator.evaluate(arch).value, "x".join(map(str, space.input_shape(arch)))
+        network = Subnet.of_arrays(space.graph(arch), setup.trainer.trained_weights(arch), device)
+        value = score_subnet(network, task, "validation", "fp32", device=device)
+        shape = "x".join(map(str, space.input_shape(arch)))
         progress(
             f"distil: the teacher is the largest network of the supernet for {shape} inputs, with "
-            f"{evaluator.metric.text} {evaluator.metric.format(value)} on the validation part"
+            f"{task.metric.text} {task.metric.format(value)} on the validation part"
         )
-        return Teacher.of(Subnet.of_arrays(space.graph(arch), setup.trainer.trained_weights(arch)))
+        return Teacher.of(network)
 
     return lambda arch: teacher(reading_as(space, largest, arch))
 

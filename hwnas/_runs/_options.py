@@ -306,8 +306,8 @@ In a run's settings they are among ``data_options``."""
 _DELIVERY = (
     Option(
         "finalize",
-        "final training of the delivered networks: none, finetune (from the weights of the search), distil (the same, "
-        "with the supernet's largest network as teacher) or train (from scratch)",
+        "final training: none, finetune, distil (finetune taught by the supernet's largest network) or train (from "
+        "scratch)",
         TEXT,
         "none",
         "delivery",

@@ -613,7 +613,7 @@ class TestWholeSearch:
                     assert 0.5 < n["energy_mj"] / (10 * n["latency_ms"]["measured"]) < 5
                     assert f"{n['energy_mj']:.4g} mJ" in page
 
-    @pytest.mark.parametrize("finalize", ["finetune", "distil", "train"])
+    @pytest.mark.parametrize("finalize", ["distil", "train"])
     def test_a_finished_run_gets_a_final_training(self, run, table_file, tmp_path, finalize):
         import onnx
 
