@@ -29,14 +29,15 @@ def has_teacher(evaluator: Evaluator, model: str | None) -> bool:
     return model is not None or (isinstance(evaluator, Trainer) and evaluator.shares_weights)
 
 
-def supernet_teachers(setup: SearchSetup, progress: Callable[[str], None]) -> Callable[[Architecture], Teacher]:
-    """Return a function that gives the teacher of a network: the largest network that reads the same inputs.
-
-    A teacher has the supernet's weights with batch-norm statistics of its own.
+def supernet_teachers(
+    setup: SearchSetup, trainer: Trainer, progress: Callable[[str], None]
+) -> Callable[[Architecture], Teacher]:
+    """Return a function that gives the teacher of a network: the supernet's largest network that reads the same inputs.
 
     Args:
-        setup: The search; its evaluator is prepared, and its networks share weights.
-        progress: Receives a line with the metric of each teacher when it is first asked for.
+        setup: The search; the networks of its evaluator share weights.
+        trainer: Trains a teacher to the end, from these weights.
+        progress: Receives lines on each teacher when it is first asked for.
     """
     space, task, device = setup.space, setup.task, training_device(setup.run.settings)
     assert task is not None
@@ -44,16 +45,14 @@ def supernet_teachers(setup: SearchSetup, progress: Callable[[str], None]) -> Ca
 
     @lru_cache
     def teacher(arch: Architecture) -> Teacher:
-        """Return a network with its weights as a teacher."""
+        """Return a network as a teacher, trained to the end."""
         from hwnas.training import Subnet, Teacher
 
-        network = Subnet.of_arrays(space.graph(arch), setup.trainer.trained_weights(arch), device)
-        value = score_subnet(network, task, "validation", "fp32", device=device)
         shape = "x".join(map(str, space.input_shape(arch)))
-        progress(
-            f"distil: the teacher is the largest network of the supernet for {shape} inputs, with "
-            f"{task.metric.text} {task.metric.format(value)} on the validation part"
-        )
+        progress(f"teacher: finetune, the largest network of the supernet for {shape} inputs")
+        network = Subnet.of_arrays(space.graph(arch), trainer.trained_weights(arch), device)
+        value = score_subnet(network, task, "validation", "fp32", device=device)
+        progress(f"teacher: {task.metric.text} {task.metric.format(value)} on the validation part")
         return Teacher.of(network)
 
     return lambda arch: teacher(reading_as(space, largest, arch))

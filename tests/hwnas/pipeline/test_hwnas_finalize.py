@@ -15,7 +15,7 @@ from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._start import Start
 from hwnas._pipeline._winner import Winner
 from hwnas.data import load_data
-from hwnas.evaluators import make_evaluator
+from hwnas.evaluators import TrainEvaluator, make_evaluator
 from hwnas.spaces import make_space
 from hwnas.tasks import ImageClassification
 from hwnas.training import Subnet, Teacher
@@ -90,31 +90,31 @@ def test_fine_tuning_starts_at_the_supernet_and_training_does_not(parts):
 
 def test_distilling_starts_at_the_supernet_and_names_its_teacher(parts):
     shared = [parts("none").evaluator.trained_weights(winner.arch) for winner in WINNERS[:2]]
-    still, lines = weights(parts("distil", learning_rate=1e-9, weight_decay=0.0, average=0.0))
+    slow = {"learning_rate": 1e-9, "weight_decay": 0.0, "average": 0.0}
+    still, lines = weights(parts("distil", **slow))
     for one, two in zip(shared, still, strict=True):
         assert np.abs(one["stem.weight"] - two["stem.weight"]).max() < 1e-6
-    value = parts("none").evaluator.evaluate(LARGEST).value
+    tuned = finalized(parts("finetune", **slow), [], print, lambda *_: pytest.fail("trained twice")).evaluator
     assert lines == [
         "t0000: distil, network 1 of 2",
-        "distil: the teacher is the largest network of the supernet for 1x8x8 inputs, with accuracy "
-        f"{100 * value:.2f}% on the validation part",
+        "teacher: finetune, the largest network of the supernet for 1x8x8 inputs",
+        f"teacher: accuracy {100 * tuned.evaluate(LARGEST).value:.2f}% on the validation part",
         "t0001: distil, network 2 of 2",
     ]
 
 
-def says_three(setup, monkeypatch):
+def says_three(monkeypatch):
     """Let the teacher, and no other network, say that every image shows a 3."""
     assert LARGEST not in [winner.arch for winner in WINNERS[:2]]
-    evaluator = setup.evaluator
-    honest = evaluator.trained_weights
+    honest = TrainEvaluator.trained_weights
 
-    def trained_weights(arch):
-        arrays = honest(arch)
+    def trained_weights(trainer, arch):
+        arrays = honest(trainer, arch)
         if arch == LARGEST:
             arrays |= {BIAS: 100.0 * np.eye(10, dtype=np.float32)[3]}
         return arrays
 
-    monkeypatch.setattr(evaluator, "trained_weights", trained_weights)
+    monkeypatch.setattr(TrainEvaluator, "trained_weights", trained_weights)
 
 
 def share_of_threes(arrays, data):
@@ -128,29 +128,29 @@ def share_of_threes(arrays, data):
 def test_the_networks_learn_what_the_teacher_says_even_where_it_is_wrong(parts, data, monkeypatch):
     plan = {"average": 0.0, "learning_rate": 0.1}
     tuned, _ = weights(parts("finetune", **plan))
-    setup = parts("distil", teacher_weight=20.0, **plan)
-    says_three(setup, monkeypatch)
-    taught, _ = weights(setup)
+    says_three(monkeypatch)
+    taught, _ = weights(parts("distil", teacher_weight=20.0, **plan))
     assert max(share_of_threes(tuned, data)) < 0.3
     assert min(share_of_threes(taught, data)) > 0.7
 
 
 def test_a_distilled_network_belongs_to_its_teacher(parts, monkeypatch):
     weights(parts("distil"))
-    other = parts("distil")
-    says_three(other, monkeypatch)
+    says_three(monkeypatch)
     with pytest.raises(HwnasError, match="belongs to teacher"):
-        weights(other)
+        weights(parts("distil"))
 
 
-def test_the_original_teaches_where_there_is_one(parts, data):
+def test_the_original_teaches_where_there_is_one(parts):
     original = Teacher.of(Subnet.of_arrays(SPACE.graph(LARGEST), random_weights(SPACE.graph(LARGEST), 7)))
     plain = parts("distil")
-    found = finalized(dataclasses.replace(plain, start=Start(teacher=original)), WINNERS[:1], print, print).evaluator
-    assert found.settings["teacher"] == original.digest
-    found.trained_weights(WINNERS[0].arch)
+    with_model = dataclasses.replace(plain, start=Start(teacher=original))
+    lines = []
+    finalizer = finalized(with_model, WINNERS[:1], lines.append, lambda *_: None).evaluator
+    assert finalizer.settings["teacher"] == original.digest
+    assert lines == ["t0000: distil, network 1 of 1"]
     with pytest.raises(HwnasError, match=f"belongs to teacher {original.digest}"):
-        finalized(plain, WINNERS[:1], lambda text: None, print)
+        weights(plain)
 
 
 def test_a_teacher_reads_images_of_the_size_that_its_pupil_reads():
@@ -165,8 +165,12 @@ def test_a_teacher_reads_images_of_the_size_that_its_pupil_reads():
         assert (space.encode(teacher) != space.encode(largest)).sum() <= 1
 
 
-@pytest.mark.parametrize("finalize", ["finetune", "distil", "train"])
-def test_an_interrupted_final_training_ends_as_the_unbroken_one(parts, tmp_path, finalize):
+@pytest.mark.parametrize(
+    ("finalize", "finished", "left"), [("finetune", 1, 0), ("train", 1, 0), ("distil", 0, 2), ("distil", 2, 0)]
+)
+def test_an_interrupted_final_training_ends_as_the_unbroken_one(parts, tmp_path, finalize, finished, left):
+    """It is stopped in the second epoch of a training, after `finished` and before `left` others."""
+
     class Stopped(Exception):
         pass
 
@@ -178,7 +182,7 @@ def test_an_interrupted_final_training_ends_as_the_unbroken_one(parts, tmp_path,
     def stop(done, total, text):
         nonlocal seen
         seen += 1
-        if seen == total + total // 2 + 1:  # in the second network's second epoch
+        if seen == finished * total + total // 2 + 1:
             raise Stopped
 
     with pytest.raises(Stopped):
@@ -186,7 +190,9 @@ def test_an_interrupted_final_training_ends_as_the_unbroken_one(parts, tmp_path,
     steps = []
     resumed, _ = weights(parts(finalize), lambda done, total, text: steps.append((done, total)))
     assert same(resumed, unbroken)
-    assert steps == [(done, steps[0][1]) for done in range(steps[0][1] // 2 + 1, steps[0][1] + 1)]
+    total = steps[0][1]
+    whole = list(range(1, total + 1))
+    assert steps == [(done, total) for done in [*whole[total // 2 :], *(left * whole)]]
     again, _ = weights(parts(finalize), lambda *_: pytest.fail("trained twice"))
     assert same(again, unbroken)
 
