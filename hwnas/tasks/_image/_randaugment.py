@@ -54,7 +54,7 @@ def randaugment(x: Tensor, rng: np.random.Generator, strength: float, black: Ten
     signs = rng.integers(0, 2, size=applied.shape) * 2 - 1
     size = {name: (applied * signs * share)[:, place].astype(np.float32) for place, name in enumerate(OPERATIONS)}
     low, high = black.view(-1, 1, 1), white.view(-1, 1, 1)
-    x = x.clone()
+    x = x.clone(memory_format=torch.contiguous_format)  # faster here than channels last
     for name, change in (("brightness", _brighter), ("contrast", _more_contrast)):
         if len(rows := np.flatnonzero(size[name])):
             factor = torch.from_numpy(1 + _FACTOR * size[name][rows]).to(x.device)[:, None, None, None]
@@ -66,8 +66,9 @@ def randaugment(x: Tensor, rng: np.random.Generator, strength: float, black: Ten
         x[rows] = torch.where(images > high - share * (high - low), low + high - images, images)
     if len(rows := np.flatnonzero(applied[:, :5].any(axis=1) & (share > 0))):
         theta = torch.from_numpy(_affine({name: size[name][rows] for name in OPERATIONS[:5]})).to(x.device)
-        grid = f.affine_grid(theta, list(x[rows].shape), align_corners=False)
-        x[rows] = f.grid_sample(x[rows], grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        images = x[rows]
+        grid = f.affine_grid(theta, list(images.shape), align_corners=False)
+        x[rows] = f.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     return x
 
 
@@ -86,7 +87,8 @@ def _posterized(x: Tensor, bits: int, low: Tensor, high: Tensor) -> Tensor:
     """Return images whose pixels keep the first `bits` of 8 bits."""
     step = 2 ** (8 - bits)
     pixels = ((x - low) / (high - low) * 255).round()
-    return low + (pixels / step).floor() * step / 255 * (high - low)
+    kept: Tensor = low + (pixels / step).floor() * step / 255 * (high - low)
+    return kept
 
 
 def _affine(size: dict[str, FloatArray]) -> FloatArray:
