@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from hwnas._errors import HwnasError
+from hwnas._pipeline._final_teacher import has_teacher
 from hwnas._pipeline._train_precision import recipe_changes
+from hwnas._runs._options import CONTINUES
 from hwnas._runs._settings import SearchSettings
 from hwnas.evaluators import Evaluator, Trainer
 from hwnas.tasks import Task
@@ -31,7 +33,7 @@ def final_recipe(settings: SearchSettings, task: Task) -> Recipe:
     given = {**recipe_changes(settings), **settings.evaluator_options}
     shared = {name: value for name, value in given.items() if name in settable}
     own: dict[str, Any] = {"average": AVERAGE}
-    if settings.finalize == "finetune":
+    if settings.finalize in CONTINUES:
         own["epochs"] = max(1, round(TUNE_SHARE * default_recipe(task).epochs))
         own["learning_rate"] = TUNE_RATE
     return default_recipe(task, **{**shared, **own, **settings.final_recipe})
@@ -41,7 +43,8 @@ def require_finalizable(settings: SearchSettings, task: Task | None, evaluator: 
     """Refuse a final training that could not be done, before the search starts.
 
     Raises:
-        HwnasError: There is nothing to train with, nothing to fine-tune, or nothing would be trained at all.
+        HwnasError: There is nothing to train with, nothing to fine-tune, no teacher, or nothing would be trained at
+            all.
         EvaluatorError: An unknown or impossible setting of the final training.
     """
     name, trains = evaluator.name, isinstance(evaluator, Trainer)
@@ -56,8 +59,14 @@ def require_finalizable(settings: SearchSettings, task: Task | None, evaluator: 
     if task is None:
         option = f"{name}:FILE" if name == "table" else name
         raise HwnasError(f"--finalize {settings.finalize} needs a data set; --evaluator {option} has none")
-    if settings.finalize == "finetune" and not trains:
+    if settings.finalize in CONTINUES and not trains:
         raise HwnasError(
-            f"--finalize finetune needs weights to start from; --evaluator {name} has none: use --finalize train"
+            f"--finalize {settings.finalize} needs weights to start from; --evaluator {name} has none: use --finalize "
+            "train"
+        )
+    if settings.finalize == "distil" and not has_teacher(evaluator, settings.model):
+        raise HwnasError(
+            f"--finalize distil needs a teacher: --evaluator supernet or --model FILE; --evaluator {name} gives none: "
+            "use --finalize finetune"
         )
     final_recipe(settings, task)

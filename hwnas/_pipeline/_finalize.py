@@ -5,19 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from hwnas._pipeline._final_recipe import final_recipe
+from hwnas._pipeline._final_teacher import supernet_teachers
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._train_precision import training_device
 from hwnas._pipeline._winner import Winner
+from hwnas._runs._options import CONTINUES
 from hwnas.evaluators import TrainEvaluator
+from hwnas.spaces import Architecture
+from hwnas.training import Recipe, StepProgress
+
+if TYPE_CHECKING:
+    from hwnas.training import Teacher
 
 
 def finalized(
     setup: SearchSetup,
     winners: Sequence[Winner],
     progress: Callable[[str], None],
-    steps: Callable[[int, int, str], None],
+    steps: StepProgress,
 ) -> SearchSetup:
     """Return the setup with an evaluator that holds the finished networks; the same setup without a final training.
 
@@ -36,23 +44,40 @@ def finalized(
     if settings.finalize == "none" or task is None:
         return setup
     recipe, kind = final_recipe(settings, task), settings.finalize
-    trainer = TrainEvaluator(
-        setup.space,
-        task,
-        recipe,
-        seed=settings.seed,
-        device=training_device(settings),
-        start=setup.trainer.trained_weights if kind == "finetune" else None,
-        initial=setup.start.initial,
-        initial_digest=setup.start.digest,
-        teacher=setup.start.teacher,
-    )
-    setup.run.folder("final")
-    trainer.prepare(setup.run.folder(f"final/{_name(kind, recipe.as_dict())}"), steps)
+    teachers = None
+    if kind == "distil" and setup.start.teacher is None:
+        teachers = supernet_teachers(setup, _trainer(setup, recipe, "finetune", steps), progress)
+    trainer = _trainer(setup, recipe, kind, steps, teachers)
     for number, winner in enumerate(winners, 1):
         progress(f"{winner.id}: {kind}, network {number} of {len(winners)}")
         trainer.trained_weights(winner.arch)
     return setup.with_evaluator(trainer)
+
+
+def _trainer(
+    setup: SearchSetup,
+    recipe: Recipe,
+    kind: str,
+    steps: StepProgress,
+    teachers: Callable[[Architecture], Teacher] | None = None,
+) -> TrainEvaluator:
+    """Return what trains networks to the end in one way, in a folder of the run that differs with way and recipe."""
+    assert setup.task is not None
+    trainer = TrainEvaluator(
+        setup.space,
+        setup.task,
+        recipe,
+        seed=setup.run.settings.seed,
+        device=training_device(setup.run.settings),
+        start=setup.trainer.trained_weights if kind in CONTINUES else None,
+        initial=setup.start.initial,
+        initial_digest=setup.start.digest,
+        teacher=setup.start.teacher,
+        teachers=teachers,
+    )
+    setup.run.folder("final")
+    trainer.prepare(setup.run.folder(f"final/{_name(kind, recipe.as_dict())}"), steps)
+    return trainer
 
 
 def _name(kind: str, recipe: Mapping[str, object]) -> str:

@@ -12,18 +12,15 @@ from hwnas._runs._delivered import FINAL, SEARCHED, SPEED_UP, latency_of
 from hwnas._runs._metrics import key_of
 from hwnas._runs._run import ORIGINAL
 from hwnas.evaluators._base import Weights
-from hwnas.spaces import DerivedSpace, MixedPrecisionSpace, without_precision
+from hwnas.spaces import DerivedSpace, float_form, without_precision
 
 
 def original_of(setup: SearchSetup) -> list[Winner]:
     """Return the model of `--model` as a network to deliver; empty where the search started from none."""
-    space, inner = setup.space, without_precision(setup.space)
+    inner = without_precision(setup.space)
     if setup.run.settings.model is None or not isinstance(inner, DerivedSpace):
         return []
-    largest = inner.largest
-    if isinstance(space, MixedPrecisionSpace):
-        largest = space.decode(space.with_float_blocks([inner.encode(largest)])[0])
-    return [Winner(0, largest, {}, ORIGINAL)]
+    return [Winner(0, float_form(setup.space, inner.largest), {}, ORIGINAL)]
 
 
 def weights_of(setup: SearchSetup, winner: Winner) -> Weights:

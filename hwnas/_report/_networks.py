@@ -20,7 +20,23 @@ from hwnas._runs._delivered import (
 )
 from hwnas._runs._metrics import metric_of, value_of
 from hwnas._runs._run import Run
+from hwnas._runs._settings import SearchSettings
 from hwnas._tables._references import percent_text
+
+_FINAL = {
+    "finetune": "were trained further from the weights of the search",
+    "distil": "were trained further from the weights of the search, with {teacher} as teacher",
+    "train": "were trained again from the start",
+}
+
+
+def final_training(settings: SearchSettings) -> str:
+    """Return a sentence on the final training of the networks, with a space before it; empty where there was none."""
+    if settings.finalize == "none":
+        return ""
+    teacher = "the largest network of the supernet" if settings.model is None else "the original model"
+    how = _FINAL[settings.finalize].format(teacher=teacher)
+    return f" The networks {how} (--finalize {settings.finalize}) before they were exported."
 
 
 def networks_section(run: Run, networks: Sequence[dict[str, Any]], original: Mapping[str, Any] | None = None) -> str:

@@ -16,7 +16,7 @@ from hwnas._report._exhibits import exhibits_section
 from hwnas._report._front import front_data, front_script, front_section
 from hwnas._report._html import escape, image, page
 from hwnas._report._latencies import FloatArray, estimates_and_measurements, estimates_plot, latencies_section
-from hwnas._report._networks import networks_section
+from hwnas._report._networks import final_training, networks_section
 from hwnas._report._partition import partition_plot, partition_rows
 from hwnas._report._time import Spent, time_plot, time_spent, time_table
 from hwnas._runs._agreement import agreement
@@ -248,7 +248,7 @@ def _explanation(run: Run, networks: Sequence[dict[str, Any]]) -> str:
             "half of the 90 % interval of a measured latency. "
             f"{latency}; the prediction interval comes from the latency table. Peak memory is the largest sum of "
             "activations that exist at the same time, computed from the graph; the arena is what ONNX Runtime "
-            "allocates for them. ROM is the bytes of the weights as the file stores them."
+            f"allocates for them. ROM is the bytes of the weights as the file stores them.{final_training(run.settings)}"
         )
     measured = any(n["latency_ms"]["measured"] is not None for n in networks)
     how = "networks were measured with random weights, on which latency does not depend"

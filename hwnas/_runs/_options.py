@@ -28,8 +28,10 @@ from hwnas._common._option import (
 from hwnas._common._seeds import MOST_SEED
 from hwnas._costs._cost import COSTS, cost_names
 
-FINALIZE = ("none", "finetune", "train")
-"""Final training: none, from the weights that the search has, or from scratch."""
+FINALIZE = ("none", "finetune", "distil", "train")
+"""Final training: none, from the weights that the search has, the same with a teacher, or from scratch."""
+CONTINUES = ("finetune", "distil")
+"""Final trainings that start from the weights that the search has."""
 
 TRAIN_PRECISION = ("auto", "fp32", "bf16")
 """Number formats of trainings."""
@@ -58,8 +60,8 @@ DEVICE = (
 SPACE = (
     Option(
         "space",
-        "search space: convnet1d, dash1d, dash2d, dscnn, fpn, mobilenetv3, nasbench201, unet, video, FILE.json or the "
-        "name of a plug-in",
+        "search space: convnet1d, dash1d, dash2d, dscnn, fpn, mobilenetv3, nasbench201, unet, video, FILE.json or a "
+        "plug-in",
         TEXT,
         "mobilenetv3",
         "space",
@@ -306,7 +308,8 @@ In a run's settings they are among ``data_options``."""
 _DELIVERY = (
     Option(
         "finalize",
-        f"final training of the delivered networks: {', '.join(FINALIZE[:-1])} or {FINALIZE[-1]}",
+        "final training: none, finetune, distil (finetune taught by the supernet's largest network) or train (from "
+        "scratch)",
         TEXT,
         "none",
         "delivery",

@@ -146,7 +146,7 @@ class SearchSettings:
                 "benchmark table; leave one of them out"
             )
         if self.final_recipe and self.finalize == "none":
-            raise HwnasError("--final-epochs and --final-recipe need --finalize finetune or train")
+            raise HwnasError("--final-epochs and --final-recipe need --finalize finetune, distil or train")
 
     def _require_devices(self) -> None:
         """Refuse settings that a search for several devices cannot have.

@@ -48,6 +48,7 @@ class TrainEvaluator(Evaluator, Trainer):
             for He initialisation.
         initial_digest: What tells them from others; None for their own SHA-256.
         teacher: A trained network that all learn from beside the targets; None for none.
+        teachers: Gives the trained network that a network learns from; None for `teacher`.
     """
 
     name = "train"
@@ -67,6 +68,7 @@ class TrainEvaluator(Evaluator, Trainer):
         initial: Mapping[str, npt.NDArray[np.float32]] | None = None,
         initial_digest: str | None = None,
         teacher: Teacher | None = None,
+        teachers: Callable[[Architecture], Teacher] | None = None,
     ) -> None:
         if halving is not None and (type(halving) is not int or halving < 2):
             raise EvaluatorError(f"evaluator train: halving must be an integer of at least 2, got {halving!r}")
@@ -74,7 +76,7 @@ class TrainEvaluator(Evaluator, Trainer):
         self.precision = checked_precision(self.name, precision)
         self.metric = metric_at(task.metric, precision)
         self.seed, self.device, self.threads = seed, device, threads
-        self.halving, self._start = halving, start
+        self.halving, self._start, self._teachers = halving, start, teachers
         self._initial, self._teacher, self._facts = initial, teacher, start_facts(initial, initial_digest, teacher)
         self.in_order = halving is not None
         self._rungs: Rungs | None = None
@@ -148,7 +150,7 @@ class TrainEvaluator(Evaluator, Trainer):
             label=text,
             start=self._starting_weights(arch),
             start_digest=self._start_digest(text),
-            teacher=self._teacher,
+            teacher=self._teacher if self._teachers is None else self._teachers(arch),
             should_continue=self._asker(text),
         )
 

@@ -21,6 +21,7 @@ from hwnas.spaces._derived import (
 )
 from hwnas.spaces._dscnn import DSCNN
 from hwnas.spaces._make import (
+    float_form,
     is_file,
     make_space,
     space_defaults,
@@ -68,6 +69,7 @@ __all__ = [
     "divisible",
     "drawn_graphs",
     "first_difference",
+    "float_form",
     "follow",
     "identity_norm",
     "input_channels",

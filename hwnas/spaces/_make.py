@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hwnas._common._plugins import load_plugin, make_plugin, plugin_names, refuse_shadow, takes
 from hwnas._errors import SpaceError
-from hwnas.spaces._base import Space
+from hwnas.spaces._base import Architecture, Space
 from hwnas.spaces._convnet1d import ConvNet1d
 from hwnas.spaces._dash import Dash1d, Dash2d
 from hwnas.spaces._declaration import read_declaration
@@ -139,6 +139,13 @@ def with_precision(space: Space, precision: str) -> Space:
 def without_precision(space: Space) -> Space:
     """Return the space whose networks, in one precision, a space of `with_precision` has; any other space itself."""
     return space.inner if isinstance(space, MixedPrecisionSpace) else space
+
+
+def float_form(space: Space, arch: Architecture) -> Architecture:
+    """Return a network of `without_precision(space)` as one of `space`, in mixed precision with all blocks in fp32."""
+    if not isinstance(space, MixedPrecisionSpace):
+        return arch
+    return space.decode(space.with_float_blocks([space.inner.encode(arch)])[0])
 
 
 def _maker(name: str) -> Callable[..., Space]:

@@ -19,12 +19,14 @@ class TrainingOption:
         low: The least number; not used by a switch.
         high: The greatest number; not used by a switch.
         about: One line of text.
+        later: Whether earlier versions did not have it; runs then name it where it is not the default.
     """
 
     default: bool | float
     low: float = 0.0
     high: float = math.inf
     about: str = ""
+    later: bool = False
 
     def require(self, name: str, value: object) -> None:
         """Refuse an impossible value.

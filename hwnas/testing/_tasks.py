@@ -130,7 +130,8 @@ def _check_samples(task: Task, part: Part, graph: OpGraph) -> None:
 
 def _check_training(task: Task, graph: OpGraph) -> None:
     owner, recipe = f"task {task.name}", default_recipe(task)
-    settings, options = set(recipe.task_settings), set(task.options)
+    later = {name for name, option in task.options.items() if option.later}  # named where they are not the default
+    settings, options = set(recipe.task_settings) - later, set(task.options) - later
     require(settings == options, f"{owner}: its recipe must set its options {sorted(options)}, got {sorted(settings)}")
     require_json(recipe.as_dict(), f"{owner}: its default recipe")
     take = task.take_train(graph.input_shape, "cpu")

@@ -126,4 +126,6 @@ def default_recipe(task: Task, **changes: object) -> Recipe:
     own = {name: values.pop(name) for name in task.options}
     for name, value in own.items():
         task.options[name].require(name, value)
-    return Recipe(**values, task_settings=own)  # type: ignore[arg-type]
+    options = task.options.items()
+    named = {name: own[name] for name, option in options if not option.later or own[name] != option.default}
+    return Recipe(**values, task_settings=named)  # type: ignore[arg-type]

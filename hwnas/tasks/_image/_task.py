@@ -30,6 +30,9 @@ OPTIONS: Mapping[str, TrainingOption] = {
     "flip": TrainingOption(False, about="half of the images are mirrored left to right; not for digits, text, maps"),
     "cutout": TrainingOption(0.0, 0.0, 1.0, "side of a square that is blanked, as a share of the image's; 0 for none"),
     "mixup": TrainingOption(0.0, 0.0, 10.0, "alpha of the beta distribution that images are blended with; 0 for none"),
+    "randaugment": TrainingOption(
+        0.0, 0.0, 30.0, "strength of two random changes of each image; 0 for none", later=True
+    ),
 }
 IMAGES_SEEN = 15_000
 """Small data sets are repeated until a training has seen this many images: about 450 steps, after which the subnets
@@ -143,10 +146,10 @@ class ImageClassification(PixelTask[ImageData]):
     def augment(
         self, x: Tensor, targets: Targets, rng: np.random.Generator, settings: Settings
     ) -> tuple[Tensor, Targets]:
-        """Return moved, mirrored, partly blanked and blended images, and class indices or probabilities."""
+        """Return moved, mirrored, changed, partly blanked and blended images, and class indices or probabilities."""
         from hwnas.tasks._image._tensors import augmented
 
-        return augmented(x, targets, rng, settings, len(self._data.classes))
+        return augmented(x, targets, rng, settings, self._data)
 
     def loss(self, outputs: Sequence[Tensor], targets: Targets, settings: Settings) -> Tensor:
         """Return cross-entropy with the labels."""

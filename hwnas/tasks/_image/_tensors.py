@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hwnas.data import ImageData
 from hwnas.tasks._image._augment import cutout, mixup
+from hwnas.tasks._image._randaugment import randaugment
 from hwnas.tasks._moves import moved_images
 
 
 def augmented(
-    x: Tensor, labels: Tensor, rng: np.random.Generator, settings: Mapping[str, Any], classes: int
+    x: Tensor, labels: Tensor, rng: np.random.Generator, settings: Mapping[str, Any], data: ImageData
 ) -> tuple[Tensor, Tensor]:
     """Return a batch as it is trained on.
 
@@ -23,14 +25,17 @@ def augmented(
         labels: Class indices ``(N,)``.
         rng: Source of everything random.
         settings: Values of the task's options.
-        classes: Number of classes.
+        data: Gives the classes, and mean and deviation of the pixels.
 
     Returns:
         Images, and class indices, or class probabilities ``(N, classes)`` where images are blended.
     """
     x = moved_images(x, rng, shift=settings["shift"], flip=settings["flip"])
+    if strength := settings.get("randaugment"):
+        mean, std = (torch.tensor(values, device=x.device) for values in (data.mean, data.std))
+        x = randaugment(x, rng, strength, black=-mean / std, white=(1 - mean) / std)
     if settings["cutout"]:
         x = cutout(x, rng, settings["cutout"])
     if settings["mixup"]:
-        x, labels = mixup(x, labels, rng, alpha=settings["mixup"], classes=classes)
+        x, labels = mixup(x, labels, rng, alpha=settings["mixup"], classes=len(data.classes))
     return x.contiguous(memory_format=torch.channels_last), labels

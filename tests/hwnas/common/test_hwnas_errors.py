@@ -10,7 +10,7 @@ from hwnas._cli._parser import build_parser
 RECIPE = (
     "known settings: epochs, batch_size, optimizer, learning_rate, warmup, weight_decay, clip, average, "
     "random_subnets, sampling, candidates, teacher_weight, taught_by, train_precision, label_smoothing, shift, "
-    "flip, cutout, mixup"
+    "flip, cutout, mixup, randaugment"
 )
 CELLS = "image_size, classes, image_channels, cells, channels"
 MOBILE = (
@@ -61,8 +61,8 @@ ERRORS = [
         "space nasbench201: image_size must be a multiple of 4, got 3",
     ),
     ("search --not-here", "--offline needs --table FILE, the table of the device that is not available"),
-    ("search --finalize later", "--finalize must be none, finetune or train, got 'later'"),
-    ("search --final-epochs 2", "--final-epochs and --final-recipe need --finalize finetune or train"),
+    ("search --finalize later", "--finalize must be none, finetune, distil or train, got 'later'"),
+    ("search --final-epochs 2", "--final-epochs and --final-recipe need --finalize finetune, distil or train"),
     ("search --finalize train --final-recipe a=b", "training has no setting 'a'; " + RECIPE),
     ("search --recipe no=1", "training has no setting 'no'; " + RECIPE),
     ("search --recipe cutout", "cannot read --recipe 'cutout'; write each setting once, like cutout=0.5,mixup=0.2"),

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from browser import ask
 from cells import search
-from reports import COSTS, SPACE, TABLES, TINY, make_report
+from reports import COSTS, SPACE, TABLES, TINY, make_report, measured
 
 from hwnas._pipeline._problem import make_problem
+from hwnas._report import write_report
 from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves
+from hwnas._report._networks import final_training
 from hwnas._report._time import CORE_CROSSINGS, MEMORY, START, time_plot, time_spent
 from hwnas._tables._validate import space_of
 from hwnas.spaces import make_space
@@ -125,6 +127,20 @@ def test_the_page_holds_everything_and_names_nothing_elsewhere(reported):
     outside = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]*|'sha256-[A-Za-z0-9+/=]*'", "", page)
     assert re.findall(r"(?:https?:)?//[\w.]+", outside) == []
     assert {link.split("/")[0] for link in re.findall(r"(?:href|src)='([^']*)'", outside)} <= {"data:,", "models", ""}
+
+
+def test_the_page_names_the_final_training_and_its_teacher(tmp_path):
+    run, study = make_report(tmp_path / "run", deliver=measured)
+    assert "before they were exported" not in (run.path / "report.html").read_text()
+    run.settings = replace(run.settings, finalize="distil")
+    write_report(run, study, SPACE)
+    sentence = (
+        " The networks were trained further from the weights of the search, with {} as teacher (--finalize distil) "
+        "before they were exported."
+    )
+    assert sentence.format("the largest network of the supernet") in (run.path / "report.html").read_text()
+    with_model = replace(run.settings, model="net.onnx")
+    assert final_training(with_model) == sentence.format("the original model")
 
 
 def test_a_run_on_a_benchmark_has_no_parts_of_time(csv, tmp_path):

@@ -8,6 +8,7 @@ import torch
 from training_toys import digits_task
 
 from hwnas.tasks._image._augment import cutout, mixup
+from hwnas.tasks._image._randaugment import OPERATIONS, randaugment
 from hwnas.tasks._moves import moved_images
 from hwnas.training import default_recipe
 from hwnas.training._batches import TrainLoader
@@ -69,10 +70,98 @@ def test_mixup_blends_images_and_labels_alike() -> None:
     assert np.mean(proportions) == pytest.approx(np.maximum(beta, 1 - beta).mean(), abs=0.05)
 
 
+MEAN, STD = torch.tensor([0.5, 0.25]), torch.tensor([0.2, 0.5])
+BLACK, WHITE = -MEAN / STD, (1 - MEAN) / STD
+
+
+def pixels(x: torch.Tensor) -> torch.Tensor:
+    """Values from 0 to 255."""
+    return (x * STD[:, None, None] + MEAN[:, None, None]) * 255
+
+
+def changed(operation: str, before: torch.Tensor, strength: float) -> torch.Tensor:
+    """Images of pixels ``(C, H, W)``, 64 of them, after one operation."""
+    x = ((before / 255 - MEAN[:, None, None]) / STD[:, None, None]).repeat(64, 1, 1, 1)
+
+    class OneOperation:
+        """Draws this operation, and both directions in turn."""
+
+        def integers(self, low: int, high: int, size: tuple[int, ...]) -> np.ndarray:
+            if high == len(OPERATIONS):
+                return np.full(size, OPERATIONS.index(operation))
+            return np.broadcast_to(np.arange(size[0])[:, None] % 2, size)
+
+    kept = x.clone()
+    after = pixels(randaugment(x, OneOperation(), strength, BLACK, WHITE))  # type: ignore[arg-type]
+    assert torch.equal(x, kept)
+    return after
+
+
+PICTURE = torch.randint(0, 256, (2, 8, 8), generator=torch.Generator().manual_seed(0)).float()
+
+
+@pytest.mark.parametrize("strength", [11, 30])
+def test_randaugment_changes_values_as_pixels(strength: float) -> None:
+    share, mean = strength / 30, PICTURE.mean((1, 2), keepdim=True)
+    kept = 2 ** round(4 * share)
+    expected = {
+        "identity": [PICTURE, PICTURE],
+        "brightness": [PICTURE * (1 - 0.9 * share), (PICTURE * (1 + 0.9 * share)).clamp(0, 255)],
+        "contrast": [(mean + (1 + sign * 0.9 * share) * (PICTURE - mean)).clamp(0, 255) for sign in (-1, 1)],
+        "posterize": [(PICTURE / kept).floor() * kept] * 2,
+        "solarize": [torch.where(255 * (1 - share) < PICTURE, 255 - PICTURE, PICTURE)] * 2,
+    }
+    for operation, pair in expected.items():
+        after = changed(operation, PICTURE, strength)
+        for place, image in enumerate(pair):
+            assert torch.allclose(after[place], image, atol=0.01), operation
+
+
+def test_randaugment_moves_pixels() -> None:
+    side, spot = 33, (16, 26)  # the centre's row, ten pixels to the right
+    picture = (255 * MEAN)[:, None, None].repeat(1, side, side)
+    picture[:, spot[0], spot[1]] = 255.0
+
+    def spots(operation: str, strength: float) -> list[tuple[float, float]]:
+        """Where the spot is then, in pixels right and down of the centre."""
+        after = changed(operation, picture, strength)[:2, 0] - 255 * MEAN[0]
+        down, right = torch.meshgrid(*[torch.arange(side) - 16.0] * 2, indexing="ij")
+        return [(float((w * right).sum() / w.sum()), float((w * down).sum() / w.sum())) for w in after]
+
+    ten = pytest.approx(10, abs=0.3)
+    for right, down in spots("rotate", 30):
+        assert (right, abs(down)) == (pytest.approx(10 * np.cos(np.pi / 6), abs=0.3), pytest.approx(5, abs=0.3))
+    for right, down in spots("shear_y", 30):
+        assert (right, abs(down)) == (ten, pytest.approx(3, abs=0.3))
+    assert all((right, down) == (ten, pytest.approx(0, abs=0.1)) for right, down in spots("shear_x", 30))
+    step = 33 * 150 / 331 / 3
+    assert sorted(right for right, _ in spots("translate_x", 10)) == pytest.approx([10 - step, 10 + step], abs=0.3)
+    assert sorted(down for _, down in spots("translate_y", 10)) == pytest.approx([-step, step], abs=0.3)
+
+
+def test_randaugment_draws_two_operations_for_each_image() -> None:
+    x = torch.rand(4000, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    x = BLACK[:, None, None] + x * (WHITE - BLACK)[:, None, None]
+    after = randaugment(x, np.random.default_rng(0), 30, BLACK, WHITE)
+    same = (after - x).abs().amax((1, 2, 3)) < 1e-4
+    assert float(same.float().mean()) == pytest.approx(1 / len(OPERATIONS) ** 2, abs=0.005)
+    assert torch.equal(after, randaugment(x, np.random.default_rng(0), 30, BLACK, WHITE))
+    assert not torch.equal(after, randaugment(x, np.random.default_rng(1), 30, BLACK, WHITE))
+    assert torch.allclose(randaugment(x, np.random.default_rng(0), 0, BLACK, WHITE), x, atol=1e-5)
+
+
+def test_a_recipe_without_randaugment_is_that_of_earlier_versions() -> None:
+    assert "randaugment" not in default_recipe(digits_task()).as_dict()
+    assert "randaugment" not in default_recipe(digits_task(), randaugment=0).as_dict()
+    assert default_recipe(digits_task(), randaugment=9).as_dict()["randaugment"] == 9
+
+
 RECIPE = {"epochs": 1, "batch_size": 32, "shift": 0.125, "flip": True}
 
 
-@pytest.mark.parametrize("changes", [{}, {"cutout": 0.5}, {"mixup": 0.3}, {"cutout": 0.25, "mixup": 1.0}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"cutout": 0.5}, {"mixup": 0.3}, {"cutout": 0.25, "mixup": 1.0, "randaugment": 9}]
+)
 def test_epochs_are_reproducible_and_differ(changes: dict[str, float]) -> None:
     task = digits_task()
     recipe = default_recipe(task, **{**RECIPE, **changes})
