@@ -248,7 +248,8 @@ def _explanation(run: Run, networks: Sequence[dict[str, Any]]) -> str:
             "half of the 90 % interval of a measured latency. "
             f"{latency}; the prediction interval comes from the latency table. Peak memory is the largest sum of "
             "activations that exist at the same time, computed from the graph; the arena is what ONNX Runtime "
-            f"allocates for them. ROM is the bytes of the weights as the file stores them.{final_training(run.settings)}"
+            "allocates for them. ROM is the bytes of the weights as the file stores them."
+            f"{final_training(run.settings)}"
         )
     measured = any(n["latency_ms"]["measured"] is not None for n in networks)
     how = "networks were measured with random weights, on which latency does not depend"

@@ -365,5 +365,6 @@ def test_costs(changes, fault):
 
 def test_every_check_is_tested_here():
     assert sorted(testing.__all__) == [f"check_{name}" for name in (
-        "backend", "cost", "evaluator", "leaf_sampler", "metric", "one_shot_method", "operator", "space", "strategy", "task",
+        "backend", "cost", "evaluator", "leaf_sampler", "metric", "one_shot_method", "operator", "space", "strategy",
+        "task",
     )]  # fmt: skip
