@@ -141,8 +141,7 @@ _EVALUATION = (
     Option("recipe", "training settings, like cutout=0.5,mixup=0.2 (see docs/training.md)", RECIPE, group="evaluation"),
     Option(
         "train_precision",
-        "number format of trainings: fp32, bf16, or auto (the default): bf16 where the processor multiplies such "
-        "numbers",
+        "number format of trainings: fp32, bf16, or auto: bf16 where the processor multiplies such numbers",
         TEXT,
         "auto",
         "evaluation",
