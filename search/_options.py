@@ -76,7 +76,7 @@ class StrategyOption:
 
 
 def check_options(
-    strategy: str, options: Sequence[StrategyOption], given: Mapping[str, object]
+    strategy: str, options: Sequence[StrategyOption], given: Mapping[str, object], *, kind: str = "strategy"
 ) -> dict[str, OptionValue]:
     """Check given options; return each in its type.
 
@@ -84,51 +84,55 @@ def check_options(
         strategy: Name of the strategy, for errors.
         options: The options that it declares.
         given: Values by name.
+        kind: What has the options, for errors.
 
     Raises:
         SearchError: An option is unknown or its value is not allowed.
     """
     checked: dict[str, OptionValue] = {}
     for name, value in given.items():
-        option = _option(strategy, options, name)
-        checked[name] = _allowed(strategy, option, option.check(value), value)
+        option = _option(f"{kind} {strategy}", options, name)
+        checked[name] = _allowed(f"{kind} {strategy}", option, option.check(value), value)
     return checked
 
 
-def parse_options(strategy: str, options: Sequence[StrategyOption], texts: Iterable[str]) -> dict[str, OptionValue]:
+def parse_options(
+    strategy: str, options: Sequence[StrategyOption], texts: Iterable[str], *, kind: str = "strategy"
+) -> dict[str, OptionValue]:
     """Read options from texts ``name=value``.
 
     Args:
         strategy: Name of the strategy, for errors.
         options: The options that it declares.
         texts: The texts; each states another option.
+        kind: What has the options, for errors.
 
     Raises:
         SearchError: A text has no ``=``, an option is unknown or given twice, or its value is not allowed.
     """
-    parsed: dict[str, OptionValue] = {}
+    owner, parsed = f"{kind} {strategy}", dict[str, OptionValue]()
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise SearchError(f"strategy {strategy}: an option must be name=value, got {text!r}")
-        option = _option(strategy, options, name.strip())
+            raise SearchError(f"{owner}: an option must be name=value, got {text!r}")
+        option = _option(owner, options, name.strip())
         if option.name in parsed:
-            raise SearchError(f"strategy {strategy}: option {option.name} is given twice; keep one value")
-        parsed[option.name] = _allowed(strategy, option, option.parse(value), value)
+            raise SearchError(f"{owner}: option {option.name} is given twice; keep one value")
+        parsed[option.name] = _allowed(owner, option, option.parse(value), value)
     return parsed
 
 
-def _option(strategy: str, options: Sequence[StrategyOption], name: str) -> StrategyOption:
+def _option(owner: str, options: Sequence[StrategyOption], name: str) -> StrategyOption:
     """Find the option of that name."""
     for option in options:
         if option.name == name:
             return option
     allowed = f"its options are {', '.join(option.name for option in options)}" if options else "it has no options"
-    raise SearchError(f"strategy {strategy} has no option {name!r}; {allowed}")
+    raise SearchError(f"{owner} has no option {name!r}; {allowed}")
 
 
-def _allowed(strategy: str, option: StrategyOption, value: OptionValue | None, given: object) -> OptionValue:
+def _allowed(owner: str, option: StrategyOption, value: OptionValue | None, given: object) -> OptionValue:
     """Return the value, or raise the error for `given` where it is `None`."""
     if value is None:
-        raise SearchError(f"strategy {strategy}: option {option.name} must be {option.allowed}, got {given!r}")
+        raise SearchError(f"{owner}: option {option.name} must be {option.allowed}, got {given!r}")
     return value

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from hwnas._errors import HwnasError
+from search import SearchError, check_options, parse_options
 
 if TYPE_CHECKING:
     from hwnas.oneshot._method import OneShotMethod
@@ -38,16 +40,8 @@ def parse_method_options(name: str, texts: Iterable[str]) -> dict[str, OptionVal
     Raises:
         HwnasError: There is no such method or option, a text is not of this form, or a value is not allowed.
     """
-    parsed: dict[str, OptionValue] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise HwnasError(f"method {name}: an option must be name=value, got {text!r}")
-        option = _option(name, key.strip())
-        if option.name in parsed:
-            raise HwnasError(f"method {name}: option {option.name} is given twice; keep one value")
-        parsed[option.name] = _allowed(name, option, option.parse(value), value)
-    return parsed
+    with _as_ours():
+        return parse_options(name, method_options(name), texts, kind="method")
 
 
 def make_method(name: str, space: Space, *, epochs: int, **options: object) -> OneShotMethod:
@@ -63,10 +57,9 @@ def make_method(name: str, space: Space, *, epochs: int, **options: object) -> O
         HwnasError: There is no such method or option, a value is not allowed, or there are too few epochs.
     """
     kind = _class_of(name)
-    values = {option.name: option.default for option in kind.options}
-    for key, given in options.items():
-        option = _option(name, key)
-        values[key] = _allowed(name, option, option.check(given), given)
+    with _as_ours():
+        given = check_options(name, kind.options, options, kind="method")
+    values = {option.name: option.default for option in kind.options} | given
     if epochs < 1:
         raise HwnasError(f"method {name}: epochs must be 1 or more, got {epochs}")
     make: Callable[..., OneShotMethod] = kind
@@ -81,16 +74,10 @@ def _class_of(name: str) -> type[OneShotMethod]:
     return kind
 
 
-def _option(name: str, key: str) -> StrategyOption:
-    options = method_options(name)
-    for option in options:
-        if option.name == key:
-            return option
-    known = f"its options are {', '.join(option.name for option in options)}" if options else "it has no options"
-    raise HwnasError(f"method {name} has no option {key!r}; {known}")
-
-
-def _allowed(name: str, option: StrategyOption, value: OptionValue | None, given: object) -> OptionValue:
-    if value is None:
-        raise HwnasError(f"method {name}: option {option.name} must be {option.allowed}, got {given!r}")
-    return value
+@contextmanager
+def _as_ours() -> Iterator[None]:
+    """Raise the errors of `search` about options as `HwnasError`."""
+    try:
+        yield
+    except SearchError as error:
+        raise HwnasError(str(error)) from None
