@@ -15,7 +15,6 @@ adds to a file.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -26,15 +25,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+from _compared_networks import latencies, resumed, save, trained
 from _progress import say
 from write_long_range import RANGES, make_parts, write_npz
 
 import hwnas
 from hwnas.spaces import Architecture, Dash1d
-from hwnas.tasks import Task, make_task
-from hwnas.training import default_recipe, score_network, train_network
-from latency_tables import LatencyTable, write_atomic
-from profilers import OnnxRuntimeBackend, fixed_rounds, measure_twice
+from hwnas.tasks import make_task
+from latency_tables import LatencyTable
 
 _SETTINGS = ("signals", "noise", "channels", "epochs", "train_epochs", "factor", "dash_samples", "lamoo_samples")
 _INPUTS, _LENGTH = 4, 1000
@@ -47,11 +45,7 @@ def main() -> None:
     options = _options()
     options.runs.mkdir(parents=True, exist_ok=True)
     settings = {name: getattr(options, name) for name in _SETTINGS}
-    result: dict[str, Any] = {"settings": settings, "chance": 1 / len(RANGES), "searches": {}, "trainings": {}}
-    if options.output.exists():
-        result = json.loads(options.output.read_text(encoding="utf-8"))
-        if result["settings"] != settings:
-            sys.exit(f"{options.output} has other settings; choose another --output")
+    result = resumed(options.output, {"settings": settings, "chance": 1 / len(RANGES), "searches": {}, "trainings": {}})
     data = options.runs / "pulses.npz"
     if not data.exists():
         write_npz(data, make_parts(options.signals, channels=_INPUTS, length=_LENGTH, noise=options.noise, seed=0))
@@ -71,7 +65,8 @@ def main() -> None:
         for name, arch in compared(space, table, result, seed).items():
             label = f"{name} #{seed}"
             if label not in result["trainings"]:
-                result["trainings"][label] = trained(space, arch, task, options.train_epochs, seed)
+                training = trained(space, arch, task, options.train_epochs, seed)
+                result["trainings"][label] = {"network": space.format(arch), **training}
                 say(f"{label}: {space.format(arch)}, test accuracy {result['trainings'][label]['test']:.2%}")
                 save(options.output, result)
     texts = {training["network"] for training in result["trainings"].values()}
@@ -117,21 +112,6 @@ def compared(space: Dash1d, table: LatencyTable, result: dict[str, Any], seed: i
     return {PLAIN: space.everywhere("k3d1"), **({"random": drawn} if drawn is not None else {}), **networks}
 
 
-def trained(space: Dash1d, arch: Architecture, task: Task, epochs: int, seed: int) -> dict[str, Any]:
-    """Train a network from scratch; return its accuracies and what they took."""
-    graph, began = space.graph(arch), time.perf_counter()
-    network = train_network(graph, task, default_recipe(task, epochs=epochs), seed=seed, threads=1)
-    scores = {part: score_network(network, task, part, graph.input_shape) for part in ("validation", "test")}
-    return {"network": space.format(arch), **scores, "seconds": time.perf_counter() - began}
-
-
-def latencies(space: Dash1d, networks: dict[str, Architecture]) -> dict[str, float]:
-    """Return milliseconds of networks on this CPU (one thread, batch 1), the mean of two interleaved measurements."""
-    graphs = [space.graph(arch) for arch in networks.values()]
-    times = measure_twice(OnnxRuntimeBackend(threads=1), graphs, fixed_rounds(30, max_seconds=60.0))
-    return {name: (a + b) / 2 for name, (a, b) in zip(networks, times, strict=True)}
-
-
 def summary(result: dict[str, Any]) -> list[str]:
     """Return a line for each kind of network: its accuracies and latencies over the seeds."""
     lines = []
@@ -146,11 +126,6 @@ def summary(result: dict[str, Any]) -> list[str]:
         cost = f", searches of {np.mean(took):.0f} s" if took else ""
         lines.append(f"{name}: test {each} (mean {mean:.2%}), {', '.join(f'{m:.3g}' for m in ms)} ms{cost}")
     return [f"budget {result['limit_ms']:.3g} ms, chance {result['chance']:.0%}", *lines]
-
-
-def save(path: Path, result: dict[str, Any]) -> None:
-    """Write the result so far."""
-    write_atomic(path, json.dumps(result, indent=1) + "\n")
 
 
 def _options() -> argparse.Namespace:

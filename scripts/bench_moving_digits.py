@@ -13,10 +13,8 @@ Finished trainings are in the JSON file and are not repeated; an interrupted sea
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +22,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+from _compared_networks import latencies, resumed, save, trained
 from _progress import say
 from write_moving_digits import DIRECTIONS, make_parts, write_npz
 
 import hwnas
-from hwnas.spaces import Architecture, Video
-from hwnas.tasks import Task, make_task
-from hwnas.training import default_recipe, score_network, train_network
-from latency_tables import write_atomic
-from profilers import OnnxRuntimeBackend, fixed_rounds, measure_twice
+from hwnas.spaces import Video
+from hwnas.tasks import make_task
 
 _SETTINGS = ("clips", "frames", "size", "width", "samples", "search_epochs", "epochs", "share", "seeds")
 
@@ -43,11 +39,7 @@ def main() -> None:
     options.runs.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("HWNAS_TABLES", str(options.runs / "tables"))
     settings = {name: getattr(options, name) for name in _SETTINGS}
-    result: dict[str, Any] = {"settings": settings, "chance": 1 / len(DIRECTIONS), "trainings": {}}
-    if options.output.exists():
-        result = json.loads(options.output.read_text(encoding="utf-8"))
-        if result["settings"] != settings:
-            sys.exit(f"{options.output} has other settings; choose another --output")
+    result = resumed(options.output, {"settings": settings, "chance": 1 / len(DIRECTIONS), "trainings": {}})
     data = options.runs / "moving.npz"
     if not data.exists():
         write_npz(data, make_parts(options.clips, frames=options.frames, size=options.size, seed=0))
@@ -96,24 +88,6 @@ def searched(space: Video, data: Path, limit_ms: float, options: argparse.Namesp
     return str(found.pick("best")["arch"])
 
 
-def trained(space: Video, arch: Architecture, task: Task, epochs: int, seed: int) -> dict[str, float]:
-    """Train a network from scratch; return its accuracies and what they took."""
-    graph, began = space.graph(arch), time.perf_counter()
-    network = train_network(graph, task, default_recipe(task, epochs=epochs), seed=seed, threads=1)
-    scores = {
-        "validation": score_network(network, task, "validation", graph.input_shape),
-        "test": score_network(network, task, "test", graph.input_shape),
-    }
-    return {**scores, "seconds": time.perf_counter() - began}
-
-
-def latencies(space: Video, networks: dict[str, Architecture]) -> dict[str, float]:
-    """Return milliseconds of networks on this CPU (one thread, batch 1), the mean of two interleaved measurements."""
-    graphs = [space.graph(arch) for arch in networks.values()]
-    times = measure_twice(OnnxRuntimeBackend(threads=1), graphs, fixed_rounds(30, max_seconds=60.0))
-    return {name: (a + b) / 2 for name, (a, b) in zip(networks, times, strict=True)}
-
-
 def summary(result: dict[str, Any]) -> list[str]:
     """Return a line for each network: accuracy over seeds, latency, and latency against the largest 3-D network."""
     lines = []
@@ -124,11 +98,6 @@ def summary(result: dict[str, Any]) -> list[str]:
         each = ", ".join(f"{test:.2%}" for test in tests)
         lines.append(f"{name}: test {each} (mean {np.mean(tests):.2%}), {ms:.4g} ms ({share:.0%}), {text}")
     return lines
-
-
-def save(path: Path, result: dict[str, Any]) -> None:
-    """Write the result so far."""
-    write_atomic(path, json.dumps(result, indent=1) + "\n")
 
 
 def _options() -> argparse.Namespace:
