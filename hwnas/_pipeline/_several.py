@@ -22,6 +22,7 @@ from hwnas._pipeline._expected import expected_latency
 from hwnas._pipeline._overrides import Overrides
 from hwnas._pipeline._setup import DeviceCosts, SearchCosts, SearchInputs
 from hwnas._pipeline._setup_table import require_grade
+from hwnas._pipeline._train_precision import training_device
 from hwnas._runs._agreement import PREDICTED
 from hwnas._runs._offline import require_usable
 from hwnas._runs._options import DEFAULT_STATISTIC
@@ -149,7 +150,7 @@ def _backend(
 
     There is none where it is neither.
     """
-    elsewhere = settings.device if settings.device.startswith("cuda") else "cpu"
+    elsewhere = training_device(settings)
     identity = dict(table.identity)
     if overrides.backend is not None and overrides.backend.identity() == identity and not settings.offline:
         return overrides.backend, settings.device

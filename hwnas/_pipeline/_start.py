@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hwnas._errors import HwnasError
 from hwnas._pipeline._given_model import given_lines
 from hwnas._pipeline._model import read_model
+from hwnas._pipeline._train_precision import TRAINS
 from hwnas._runs._kept_files import given_file, is_kept
 from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import Space, describe_lines
@@ -22,9 +23,6 @@ from profilers import TextProgress
 
 if TYPE_CHECKING:
     from hwnas.training import Teacher
-
-_TRAINS = ("supernet", "train")
-"""Evaluators whose trainings take initial weights."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def require_use(settings: SearchSettings, *, own_evaluator: bool, own_space: boo
     Raises:
         HwnasError: No training takes them, or two options say the same.
     """
-    named = settings.low_fidelity in _TRAINS or (settings.evaluator in _TRAINS and not own_evaluator)
+    named = settings.low_fidelity in TRAINS or (settings.evaluator in TRAINS and not own_evaluator)
     if settings.weights is not None and not named and settings.finalize != "train":
         raise HwnasError(
             f"--weights needs something to train: --evaluator supernet or train, or --finalize train; got --evaluator "

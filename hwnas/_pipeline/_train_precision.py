@@ -8,11 +8,11 @@ from pathlib import Path
 from hwnas._pipeline._overrides import NO_DATA
 from hwnas._runs._record import SETTINGS, read_record
 from hwnas._runs._settings import SearchSettings
-from hwnas.training import native_precision
+from hwnas.training import native_precision, usual_precision
 
 _AUTO = "auto"
 TRAINS = ("supernet", "train")
-"""Evaluators that train with a recipe."""
+"""Evaluators that train with a recipe, and take initial weights."""
 
 
 def with_train_precision(settings: SearchSettings, out: Path, *, own_evaluator: bool) -> SearchSettings:
@@ -38,7 +38,7 @@ def with_train_precision(settings: SearchSettings, out: Path, *, own_evaluator: 
 
 def recipe_changes(settings: SearchSettings) -> dict[str, str]:
     """Return the number format as a setting of a recipe; nothing where it is the only one that once was."""
-    usual = "bf16" if training_device(settings) != "cpu" else "fp32"
+    usual = usual_precision(training_device(settings))
     return {} if settings.train_precision in (_AUTO, usual) else {"train_precision": settings.train_precision}
 
 

@@ -21,8 +21,6 @@ from hwnas.oneshot._maximum import ExpectedMaximum
 from hwnas.spaces import Space
 from latency_tables import LatencyTable
 
-_VALID = "valid"
-
 
 @dataclass(frozen=True)
 class MonteCarlo:

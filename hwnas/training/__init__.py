@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hwnas.training._derived import fitted, taylor_scores, with_norm_statistics
     from hwnas.training._loop import compute_threads, learning_rate, make_optimizer
     from hwnas.training._network import train_network
-    from hwnas.training._precision import native_precision
+    from hwnas.training._precision import native_precision, usual_precision
     from hwnas.training._quantized import quantized, score_quantized
     from hwnas.training._score import OnnxNetwork, judge_onnx, score_network, score_onnx
     from hwnas.training._start._file import WeightsFile, parse_weights, read_weights
@@ -47,6 +47,7 @@ _LAZY = {
     "taylor_scores": "_derived",
     "train_network": "_network",
     "train_supernet": "_supernet_training",
+    "usual_precision": "_precision",
     "with_norm_statistics": "_derived",
 }
 
@@ -79,6 +80,7 @@ __all__ = [
     "taylor_scores",
     "train_network",
     "train_supernet",
+    "usual_precision",
     "weights_digest",
     "with_norm_statistics",
 ]

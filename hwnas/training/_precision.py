@@ -22,6 +22,11 @@ def native_precision(device: str) -> str:
     return "bf16" if device.startswith("cuda") or _cpu_multiplies_bfloat16() else "fp32"
 
 
+def usual_precision(device: str) -> str:
+    """Return the format of a recipe that names none: float32 on a CPU, bfloat16 on a GPU."""
+    return "bf16" if device.startswith("cuda") else "fp32"
+
+
 def computing(recipe: Recipe, device: str) -> Computing:
     """Return the context in which a training computes.
 
@@ -35,8 +40,7 @@ def computing(recipe: Recipe, device: str) -> Computing:
 
 def computes_in_half(recipe: Recipe, device: str) -> bool:
     """Return whether a training computes in bfloat16 on a device."""
-    usual = "bf16" if device.startswith("cuda") else "fp32"
-    return (recipe.train_precision or usual) == "bf16"
+    return (recipe.train_precision or usual_precision(device)) == "bf16"
 
 
 def _cpu_multiplies_bfloat16() -> bool:
