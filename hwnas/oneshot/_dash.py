@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hwnas.oneshot._logits import draw_normal, gradients_of, gumbel_softmax
 from hwnas.oneshot._method import OneShotMethod
 from hwnas.spaces import Space
 from search import StrategyOption
@@ -87,18 +88,12 @@ class DASH(OneShotMethod):
 
     def draw(self, rng: np.random.Generator) -> list[Tensor]:
         """Draw the mixing weights of each choice by Gumbel softmax."""
-        drawn = []
-        for alpha in self._alphas:
-            noise = torch.from_numpy(rng.gumbel(size=len(alpha)))
-            drawn.append(((alpha.log_softmax(0) + noise) / self._temperature).softmax(0))
-        return drawn
+        return gumbel_softmax((alpha.log_softmax(0) for alpha in self._alphas), self._temperature, rng)
 
     def begin_epoch(self, epoch: int, rng: np.random.Generator) -> None:
         """Draw the first alphas."""
         if epoch == 0:
-            with torch.no_grad():
-                for alpha in self._alphas:
-                    alpha.copy_(torch.from_numpy(_START * rng.standard_normal(len(alpha))))
+            draw_normal(self._alphas, _START, rng)
 
     def learns(self, epoch: int) -> bool:
         """Return True: alpha moves from the first epoch on."""
@@ -106,10 +101,10 @@ class DASH(OneShotMethod):
 
     def step(self, loss: Tensor, cost: Tensor | None, progress: float) -> None:
         """Take a step of SGD on alpha."""
-        gradients = [_over(own, own.norm()) for own in self._gradients(loss)]
+        gradients = [_over(own, own.norm()) for own in gradients_of(loss, self._alphas, retain=True)]
         if cost is not None:
             factor = 1.0 if self._goal == "weight" else max(0.0, float(cost.detach()) - 1.0)
-            of_cost = self._gradients(cost)
+            of_cost = gradients_of(cost, self._alphas, retain=True)
             norm = torch.stack([own.norm() for own in of_cost]).square().mean().sqrt()
             weight = self._latency_weight * factor
             gradients = [own + weight * _over(added, norm) for own, added in zip(gradients, of_cost, strict=True)]
@@ -136,12 +131,6 @@ class DASH(OneShotMethod):
         if state["momentum"]:
             for alpha, own in zip(self._alphas, state["momentum"], strict=True):
                 self._sgd.state[alpha]["momentum_buffer"] = own.clone()
-
-    def _gradients(self, value: Tensor) -> list[Tensor]:
-        """Return the gradient of a value at each alpha; zeros where it makes no difference."""
-        gradients = torch.autograd.grad(value, self._alphas, retain_graph=True, allow_unused=True)
-        pairs = zip(self._alphas, gradients, strict=True)
-        return [torch.zeros_like(alpha) if own is None else own for alpha, own in pairs]
 
     def _learning_rate(self, progress: float) -> float:
         lr = self._lr

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from hwnas.oneshot._logits import Logits, rate_for
+from hwnas.oneshot._logits import Logits, gumbel_softmax, rate_for
 from hwnas.oneshot._method import OneShotMethod
 from hwnas.spaces import Space
 from search import StrategyOption
@@ -82,7 +80,7 @@ class DMasking(OneShotMethod):
         super().__init__(space, epochs=epochs)
         self._lr, self._tau, self._tau_decay = lr, tau, tau_decay
         self._alpha, self._beta, self._goal, self._excess = alpha, beta, goal, excess
-        self._frozen = math.floor(frozen * epochs)
+        self._frozen = frozen
         self._logits = Logits(space.cardinalities, lr=rate_for(lr, _LR, 0), weight_decay=_WEIGHT_DECAY)
         self._temperature = tau
         self._drawn: list[Tensor] = []
@@ -96,10 +94,8 @@ class DMasking(OneShotMethod):
         return [vector.detach() for vector in self._logits.probabilities()]
 
     def draw(self, rng: np.random.Generator) -> list[Tensor]:
-        """Draw a Gumbel softmax of each choice (Jang et al. 2017, arXiv 1611.01144, eq. 2)."""
-        noise = (torch.from_numpy(rng.gumbel(size=len(theta))) for theta in self._logits.vectors)
-        pairs = zip(self._logits.vectors, noise, strict=True)
-        self._drawn = [((theta + own) / self._temperature).softmax(0) for theta, own in pairs]
+        """Draw a Gumbel softmax of each choice."""
+        self._drawn = gumbel_softmax(self._logits.vectors, self._temperature, rng)
         return list(self._drawn)
 
     def priced(self) -> Sequence[Tensor]:
@@ -112,7 +108,7 @@ class DMasking(OneShotMethod):
 
     def learns(self, epoch: int) -> bool:
         """Return whether the first, frozen epochs are over."""
-        return epoch >= self._frozen
+        return self._moves(epoch, self._frozen)
 
     def step(self, loss: Tensor, cost: Tensor | None, progress: float) -> None:
         """Take a step of Adam on theta."""

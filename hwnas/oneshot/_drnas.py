@@ -134,9 +134,7 @@ class DrNAS(OneShotMethod):
 
     def learns(self, epoch: int) -> bool:
         """Return whether the first, frozen epochs of a stage are over."""
-        stage = epoch * self._stages // self.epochs
-        first, end = (-(-place * self.epochs // self._stages) for place in (stage, stage + 1))
-        return epoch - first >= math.floor(self._frozen * (end - first))
+        return self._moves(epoch, self._frozen, self._stages)
 
     def step(self, loss: Tensor, cost: Tensor | None, progress: float) -> None:
         """Take a step of Adam on alpha, and let the weight of the cost follow the budget."""

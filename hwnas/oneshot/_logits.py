@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,32 @@ def rate_for(lr: float, published: float, steps: int) -> float:
     Adam moves a logit by about the learning rate a step.
     """
     return lr if lr > 0 else max(published, LEARNED_UNITS / max(1, steps))
+
+
+def gumbel_softmax(logits: Iterable[Tensor], temperature: float, rng: np.random.Generator) -> list[Tensor]:
+    """Draw a Gumbel softmax of each vector (Jang et al. 2017, arXiv 1611.01144, eq. 2), with gradients."""
+    noisy = (vector + torch.from_numpy(rng.gumbel(size=len(vector))) for vector in logits)
+    return [(vector / temperature).softmax(0) for vector in noisy]
+
+
+def draw_normal(vectors: Sequence[Tensor], deviation: float, rng: np.random.Generator) -> None:
+    """Draw all numbers anew from a normal distribution around 0."""
+    with torch.no_grad():
+        for vector in vectors:
+            vector.copy_(torch.from_numpy(deviation * rng.standard_normal(len(vector))))
+
+
+def gradients_of(value: Tensor, vectors: Sequence[Tensor], *, retain: bool = False) -> list[Tensor]:
+    """Return the gradient of a value at each vector; zeros where it makes no difference.
+
+    Args:
+        value: A scalar.
+        vectors: What it depends on.
+        retain: Whether gradients through the same graph are wanted again.
+    """
+    gradients = torch.autograd.grad(value, vectors, retain_graph=retain, allow_unused=True)
+    pairs = zip(vectors, gradients, strict=True)
+    return [torch.zeros_like(vector) if own is None else own for vector, own in pairs]
 
 
 class Logits:
@@ -51,16 +77,13 @@ class Logits:
 
     def step(self, loss: Tensor) -> None:
         """Take one step down the gradient of a loss; what it does not depend on has a gradient of 0."""
-        gradients = torch.autograd.grad(loss, self.vectors, allow_unused=True)
-        for vector, gradient in zip(self.vectors, gradients, strict=True):
-            vector.grad = torch.zeros_like(vector) if gradient is None else gradient
+        for vector, gradient in zip(self.vectors, gradients_of(loss, self.vectors), strict=True):
+            vector.grad = gradient
         self._adam.step()
 
     def reset(self, deviation: float, rng: np.random.Generator) -> None:
         """Draw all logits anew from a normal distribution around 0, and forget the optimizer's moments."""
-        with torch.no_grad():
-            for vector in self.vectors:
-                vector.copy_(torch.from_numpy(deviation * rng.standard_normal(len(vector))))
+        draw_normal(self.vectors, deviation, rng)
         self._adam.state.clear()
 
     def state(self) -> dict[str, Any]:

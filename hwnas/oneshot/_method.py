@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from hwnas.oneshot._solve import Solver
 from hwnas.spaces import Architecture, Space
+from hwnas.training import cycle_of
 from search import StrategyOption
 
 
@@ -118,6 +120,17 @@ class OneShotMethod(ABC):
     def snapshots(self) -> list[list[Tensor]]:
         """Return the distributions that architectures are taken from; by default the present one alone."""
         return [self.distribution()]
+
+    def _moves(self, epoch: int, frozen: float, parts: int = 1) -> bool:
+        """Return whether the first epochs of a part of the training, in which nothing is learned, are over.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            frozen: Share of each part's epochs.
+            parts: Stages or cycles of equal length, at most as many as epochs.
+        """
+        first, end = cycle_of(epoch, self.epochs, parts)
+        return epoch - first >= math.floor(frozen * (end - first))
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from hwnas.oneshot._logits import Logits, rate_for
 from hwnas.oneshot._method import OneShotMethod
 from hwnas.spaces import Space
+from hwnas.training import cycle_of
 from search import StrategyOption
 
 _LR, _WEIGHT_DECAY, _BETAS = 3e-4, 1e-3, (0.5, 0.999)
@@ -90,27 +91,24 @@ class PVNAS(OneShotMethod):
 
     def begin_epoch(self, epoch: int, rng: np.random.Generator) -> None:
         """Draw new logits where a cycle begins."""
-        if epoch == self._first(self._cycle(epoch)):
+        if epoch == self._cycle(epoch)[0]:
             self._logits.reset(_DEVIATION, rng)
 
     def learns(self, epoch: int) -> bool:
         """Return whether the first, frozen epochs of a cycle are over."""
-        cycle = self._cycle(epoch)
-        first, end = self._first(cycle), self._first(cycle + 1)
-        return epoch - first >= math.floor(self._frozen * (end - first))
+        return self._moves(epoch, self._frozen, self._cycles)
 
     def step(self, loss: Tensor, cost: Tensor | None, progress: float) -> None:
         """Take a step of Adam on the logits, at the rate of this moment of the cycle."""
         place = min(progress * self.epochs, self.epochs - 1e-9)
-        cycle = self._cycle(math.floor(place))
-        first, end = self._first(cycle), self._first(cycle + 1)
+        first, end = self._cycle(math.floor(place))
         self._logits.set_rate(self._peak * 0.5 * (1 + math.cos(math.pi * (place - first) / (end - first))))
         total = loss if cost is None else loss + self._weight * torch.relu(cost - 1.0)
         self._logits.step(total)
 
     def end_epoch(self, epoch: int, value: float | None, rng: np.random.Generator) -> None:
         """Keep the distribution where a cycle ends."""
-        if epoch + 1 == self._first(self._cycle(epoch) + 1):
+        if epoch + 1 == self._cycle(epoch)[1]:
             self._kept.append(self.distribution())
 
     def snapshots(self) -> list[list[Tensor]]:
@@ -126,9 +124,6 @@ class PVNAS(OneShotMethod):
         self._logits.load_state(state)
         self._kept = [[vector.clone().cpu() for vector in kept] for kept in state["kept"]]
 
-    def _cycle(self, epoch: int) -> int:
-        return epoch * self._cycles // self.epochs
-
-    def _first(self, cycle: int) -> int:
-        """Return the first epoch of a cycle; the number of epochs behind the last one."""
-        return -(-cycle * self.epochs // self._cycles)
+    def _cycle(self, epoch: int) -> tuple[int, int]:
+        """Return the first epoch of a cycle, and the one after its last: those of the weights' learning rate."""
+        return cycle_of(epoch, self.epochs, self._cycles)

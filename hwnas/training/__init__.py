@@ -10,7 +10,7 @@ from hwnas.training._start._digest import weights_digest
 
 if TYPE_CHECKING:
     from hwnas.training._derived import fitted, taylor_scores, with_norm_statistics
-    from hwnas.training._loop import compute_threads, learning_rate, make_optimizer
+    from hwnas.training._loop import compute_threads, cycle_of, learning_rate, make_optimizer
     from hwnas.training._network import train_network
     from hwnas.training._precision import native_precision, usual_precision
     from hwnas.training._quantized import quantized, score_quantized
@@ -31,6 +31,7 @@ _LAZY = {
     "Teacher": "_teacher",
     "WeightsFile": "_start._file",
     "compute_threads": "_loop",
+    "cycle_of": "_loop",
     "fitted": "_derived",
     "judge_onnx": "_score",
     "learning_rate": "_loop",
@@ -63,6 +64,7 @@ __all__ = [
     "Teacher",
     "WeightsFile",
     "compute_threads",
+    "cycle_of",
     "default_recipe",
     "fitted",
     "judge_onnx",

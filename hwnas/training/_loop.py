@@ -154,7 +154,7 @@ def _train_epoch(
     job: TrainingJob, optimizer: torch.optim.Optimizer, average: WeightAverage | None, clock: _Clock, epoch: int
 ) -> None:
     rng = np.random.default_rng([job.seed, 1 + epoch])
-    first, end = _cycle(job, epoch)
+    first, end = cycle_of(epoch, job.recipe.epochs, min(job.cycles, job.recipe.epochs))
     total = (end - first) * len(job.loader)
     batches = job.loader.epoch(rng) if job.draws else made_ahead(job.loader.epoch(rng))
     for step, (x, targets) in enumerate(batches):
@@ -175,9 +175,14 @@ def _train_epoch(
         clock.tick(epoch, step, loss)
 
 
-def _cycle(job: TrainingJob, epoch: int) -> tuple[int, int]:
-    """Return the first epoch of the learning rate's cycle that an epoch belongs to, and the one after its last."""
-    epochs, cycles = job.recipe.epochs, min(job.cycles, job.recipe.epochs)
+def cycle_of(epoch: int, epochs: int, cycles: int) -> tuple[int, int]:
+    """Return the first epoch of the cycle that an epoch belongs to, and the one after its last.
+
+    Args:
+        epoch: Number of the epoch, from 0.
+        epochs: Epochs of the whole training.
+        cycles: Cycles, as equally long as can be; at most as many as epochs.
+    """
     number = epoch * cycles // epochs
     return -(-number * epochs // cycles), -(-(number + 1) * epochs // cycles)
 
