@@ -1,0 +1,305 @@
+"""Searched networks against hand-made ones on a task, at equal measured latency: limits, searches, trainings, files.
+
+A comparison names *arms* (a search each, in a space) and *rivals* (networks that a person has drawn). The measured
+latency of the first rival is the yardstick; limits are shares of it. Each arm is searched once for each seed, within
+the yardstick. Of each search, the most accurate networks within a limit are measured again with nothing beside them.
+Those that keep the limit are trained like the rivals, and the one with the best value on the validation part goes on.
+The test part decides nothing. In the end the files of all that went on are timed in the same rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _jobs import Phase, Results
+from _progress import say
+from _timed_files import timed_files
+
+import hwnas
+from hwnas.spaces import Space
+from hwnas.tasks import Task
+from hwnas.training import default_recipe, judge_onnx, score_network, train_network
+from latency_tables import OpGraph, write_atomic
+from profilers import OnnxRuntimeBackend, build_onnx, fixed_rounds, graph_macs, graph_params, measure_twice
+
+SLACK = 1.1
+"""A search's own latency may be so far above a limit for a network to be measured again."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A search.
+
+    Attributes:
+        contestant: Whose networks it finds; the best of all arms of a contestant goes on.
+        space: What is searched.
+    """
+
+    contestant: str
+    space: Space
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is compared for one seed.
+
+    Attributes:
+        task: The task; its parts may follow from the seed.
+        arms: Searches by name.
+        rivals: Hand-made networks by name; the first is the yardstick.
+    """
+
+    task: Task
+    arms: Mapping[str, Arm]
+    rivals: Mapping[str, OpGraph]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is done.
+
+    Attributes:
+        shares: Limits, as shares of the yardstick's measured latency.
+        samples: Trials of a search.
+        search_epochs: Epochs of each of its trainings.
+        epochs: Epochs of the trainings that count.
+        finalists: Networks of an arm that are trained for a limit.
+        seeds: Searches and trainings.
+        rounds: Rounds of a measurement.
+        recipe: Settings of all trainings that are not the task's own.
+    """
+
+    shares: tuple[float, ...]
+    samples: int
+    search_epochs: int
+    epochs: int
+    finalists: int = 3
+    seeds: int = 3
+    rounds: int = 40
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One unit of work; what does not concern it is empty."""
+
+    kind: str
+    seed: int = 0
+    of: str = ""
+    network: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of its file."""
+        words = (self.kind, f"s{self.seed}", self.of, self.network)
+        return "-".join(word.lower().replace(" ", "-") for word in words if word)
+
+
+class Comparison:
+    """The jobs of a comparison.
+
+    Args:
+        results: Their files.
+        scale: How much is done.
+        setups: What is compared, for each seed.
+    """
+
+    def __init__(self, results: Results, scale: Scale, setups: Sequence[Setup]) -> None:
+        self._results, self._scale, self._setups = results, scale, setups
+
+    def first_phases(self) -> list[Phase[Job]]:
+        """Return the jobs that lead to candidates."""
+        searches = [Job("search", seed, arm) for seed, setup in enumerate(self._setups) for arm in setup.arms]
+        return [Phase([Job("limits")], alone=True), Phase(searches), Phase([Job("candidates")], alone=True)]
+
+    def last_phases(self) -> list[Phase[Job]]:
+        """Return the trainings and the final measurement; candidates must be known."""
+        trainings = [Job("train", seed, "rival", name) for seed, s in enumerate(self._setups) for name in s.rivals]
+        candidates = self._results.need(Job("candidates"))["candidates"]
+        for job in (Job("train", c["seed"], c["arm"], str(c["number"])) for c in candidates):
+            if job not in trainings:
+                trainings.append(job)
+        return [Phase(trainings), Phase([Job("measure")], alone=True)]
+
+    def do(self, job: Job) -> Mapping[str, Any]:
+        """Do a job and return its result."""
+        does = {
+            "limits": self._limits,
+            "search": self._search,
+            "candidates": self._candidates,
+            "train": self._train,
+            "measure": self._measure,
+        }
+        return does[job.kind](job)
+
+    def _limits(self, job: Job) -> Mapping[str, Any]:
+        rivals = self._setups[0].rivals
+        return {"latency_ms": dict(zip(rivals, self._milliseconds(rivals.values()), strict=True))}
+
+    def _search(self, job: Job) -> Mapping[str, Any]:
+        setup, scale = self._setups[job.seed], self._scale
+        found = hwnas.search(
+            setup.arms[job.of].space,
+            data=setup.task,
+            out=self._results.place(job) / "run",
+            evaluator="train",
+            epochs=scale.search_epochs,
+            recipe=",".join(f"{name}={value}" for name, value in scale.recipe.items()) or None,
+            budgets={"latency": self._yardstick_ms},
+            samples=scale.samples,
+            finalize="none",
+            threads=1,
+            seed=job.seed,
+            progress=lambda line: say(f"{job.name}: {line}"),
+        )
+        kept = [trial for trial in found.trials if not trial.failed and not trial.low_fidelity]
+        return {"trials": [{"number": t.number, "network": t.text, "values": dict(t.values)} for t in kept]}
+
+    def _candidates(self, job: Job) -> Mapping[str, Any]:
+        """Measure the most accurate networks of each search within each limit, and keep those within it."""
+        wanted: dict[tuple[int, str, int], dict[str, Any]] = {}
+        asked: list[tuple[float, int, str, list[dict[str, Any]]]] = []
+        for seed, setup in enumerate(self._setups):
+            metric = setup.task.metric
+            for arm in setup.arms:
+                trials = self._results.need(Job("search", seed, arm))["trials"]
+                trials = sorted(trials, key=lambda t: t["values"][metric.name], reverse=metric.direction == "max")
+                for share in self._scale.shares:
+                    limit = share * self._yardstick_ms * SLACK
+                    near = [t for t in trials if t["values"]["latency_ms"] <= limit][: 2 * self._scale.finalists]
+                    asked.append((share, seed, arm, near))
+                    wanted |= {(seed, arm, t["number"]): t for t in near}
+        rivals = self._setups[0].rivals
+        graphs = [self._setups[seed].arms[arm].space for seed, arm, _ in wanted]
+        drawn = [space.graph(space.parse(t["network"])) for space, t in zip(graphs, wanted.values(), strict=True)]
+        times = self._milliseconds([*rivals.values(), *drawn])
+        yardstick, measured = times[0], dict(zip(wanted, times[len(rivals) :], strict=True))
+        candidates = []
+        for share, seed, arm, near in asked:
+            within = [t for t in near if measured[seed, arm, t["number"]] <= share * yardstick]
+            candidates += [
+                {"share": share, "seed": seed, "arm": arm, **t, "latency_ms": measured[seed, arm, t["number"]]}
+                for t in within[: self._scale.finalists]
+            ]
+        return {"yardstick_ms": yardstick, "candidates": candidates}
+
+    def _train(self, job: Job) -> Mapping[str, Any]:
+        """Train a network from scratch; keep its file and its values on the validation and the test part."""
+        setup = self._setups[job.seed]
+        if job.of == "rival":
+            text, graph = job.network, setup.rivals[job.network]
+        else:
+            trials = self._results.need(Job("search", job.seed, job.of))["trials"]
+            text = next(t["network"] for t in trials if t["number"] == int(job.network))
+            space = setup.arms[job.of].space
+            graph = space.graph(space.parse(text))
+        recipe = default_recipe(setup.task, epochs=self._scale.epochs, **self._scale.recipe)
+        network = train_network(graph, setup.task, recipe, seed=job.seed, threads=1)
+        file = self._file(job)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, build_onnx(network.graph, network.arrays()).SerializeToString())
+        scorer = judge_onnx(file, setup.task, "test")
+        return {
+            "network": text,
+            "validation": score_network(network, setup.task, "validation", graph.input_shape),
+            "torch_test": score_network(network, setup.task, "test", graph.input_shape),
+            "test": scorer.value(),
+            "beside": dict(scorer.others()),
+            "macs": graph_macs(graph),
+            "params": graph_params(graph),
+        }
+
+    def _measure(self, job: Job) -> Mapping[str, Any]:
+        """Choose a network for each seed, contestant and limit; time all files in the same rounds."""
+        rows: list[dict[str, Any]] = []
+        for seed, setup in enumerate(self._setups):
+            for name in setup.rivals:
+                rows.append({"who": name, "seed": seed, "share": None, "job": Job("train", seed, "rival", name)})
+            for share in self._scale.shares:
+                for contestant in dict.fromkeys(arm.contestant for arm in setup.arms.values()):
+                    if (best := self._best(seed, contestant, share)) is not None:
+                        rows.append({"who": contestant, "seed": seed, "share": share, "job": best})
+        files = {row["job"].name: self._file(row["job"]) for row in rows}
+        times = timed_files(files, threads=1, rounds=self._scale.rounds)
+        for row in rows:
+            job = row.pop("job")
+            training, statistics = self._results.need(job), times[job.name]
+            row |= {name: training[name] for name in ("network", "validation", "test", "torch_test", "beside")}
+            row |= {name: training[name] for name in ("macs", "params")}
+            row |= {"arm": job.of, "median_ms": statistics["median"], "p90_ms": statistics["p90"]}
+        return {"rows": rows}
+
+    def _best(self, seed: int, contestant: str, share: float) -> Job | None:
+        """Return the training with the best value on the validation part; None if no network keeps the limit."""
+        setup = self._setups[seed]
+        own = [
+            Job("train", seed, c["arm"], str(c["number"]))
+            for c in self._results.need(Job("candidates"))["candidates"]
+            if c["share"] == share and c["seed"] == seed and setup.arms[c["arm"]].contestant == contestant
+        ]
+        sign = 1 if setup.task.metric.direction == "max" else -1
+        return max(own, key=lambda job: sign * self._results.need(job)["validation"], default=None)
+
+    def _file(self, job: Job) -> Path:
+        return self._results.place(job) / "network.onnx"
+
+    @property
+    def _yardstick_ms(self) -> float:
+        return float(next(iter(self._results.need(Job("limits"))["latency_ms"].values())))
+
+    def _milliseconds(self, graphs: Iterable[OpGraph]) -> list[float]:
+        """Time networks on this CPU, one thread, batch 1: the mean of two interleaved measurements."""
+        rounds = fixed_rounds(self._scale.rounds, max_seconds=300.0)
+        return [(a + b) / 2 for a, b in measure_twice(OnnxRuntimeBackend(threads=1), list(graphs), rounds)]
+
+    def outcome(self) -> dict[str, Any]:
+        """Return rows, means over seeds beside the yardstick, and what the searches cost."""
+        rows = self._results.need(Job("measure"))["rows"]
+        yardstick = next(iter(self._setups[0].rivals))
+        searches = [self._results.need(job) for job in self.first_phases()[1].jobs]
+        means = [
+            mean_row(rows, yardstick, who, share)
+            for who, share in dict.fromkeys((row["who"], row["share"]) for row in rows)
+        ]
+        cost = {"trials": self._scale.samples, "core_seconds": [found["core_seconds"] for found in searches]}
+        return {"yardstick": yardstick, "means": means, "rows": rows, "searches": cost}
+
+
+def mean_row(rows: Sequence[Mapping[str, Any]], yardstick: str, who: str, share: float | None) -> dict[str, Any]:
+    """Return what a contestant's networks at one limit are worth, over the seeds beside the yardstick's of that seed.
+
+    Returns:
+        ``test`` and ``lead`` (over the yardstick) as means, ``lead_error`` (standard error of the mean lead; None for
+        one seed), ``leads`` of each seed, and ``latency``, the largest share of the yardstick's median latency.
+    """
+    own = [row for row in rows if row["who"] == who and row["share"] == share]
+    beside = {row["seed"]: row for row in rows if row["who"] == yardstick}
+    leads = [row["test"] - beside[row["seed"]]["test"] for row in own]
+    return {
+        "who": who,
+        "share": share,
+        "seeds": len(own),
+        "test": float(np.mean([row["test"] for row in own])),
+        "lead": float(np.mean(leads)),
+        "lead_error": float(np.std(leads, ddof=1) / len(leads) ** 0.5) if len(leads) > 1 else None,
+        "leads": leads,
+        "latency": max(row["median_ms"] / beside[row["seed"]]["median_ms"] for row in own),
+        "median_ms": float(np.mean([row["median_ms"] for row in own])),
+        "macs": float(np.mean([row["macs"] for row in own])),
+    }
+
+
+def lines_of(outcome: Mapping[str, Any]) -> list[str]:
+    """Return a line for each contestant and limit."""
+    lines = []
+    for mean in outcome["means"]:
+        limit = "" if mean["share"] is None else f" within {mean['share']:.2g} of {outcome['yardstick']}"
+        error = "" if mean["lead_error"] is None else f" +- {100 * mean['lead_error']:.2f}"
+        lead = "" if mean["who"] == outcome["yardstick"] else f", ahead by {100 * mean['lead']:+.2f}{error} points"
+        measured = f"{mean['median_ms']:.4g} ms (at most {mean['latency']:.0%}), {mean['macs'] / 1e6:.2f} M MACs"
+        lines.append(f"{mean['who']}{limit}: {100 * mean['test']:.2f}{lead}, {measured}, {mean['seeds']} seeds")
+    return lines

@@ -1,0 +1,180 @@
+"""Compare searched networks with hand-made ones on sounds, motion and detection, at equal measured latency.
+
+    scripts/bench_tasks.py keywords --data SPOKEN_DIGITS --runs FOLDER -o keywords.json
+    scripts/bench_tasks.py motion --data motion.npz --runs FOLDER -o motion.json
+    scripts/bench_tasks.py cells --data BLOOD_CELLS --runs FOLDER -o cells.json
+
+* keywords: WAV files named ``<class>_<speaker>_<take>.wav``. Each seed holds out another speaker for the test. The
+  rival is DS-CNN in the size of MLPerf Tiny, its log-mel front end in the network; spaces `dscnn` and `convnet1d`.
+* motion: what `write_motion.py` writes. Each seed holds out other people. The rival is the fully convolutional network
+  of Wang et al. (2017, arXiv 1611.06455); space `convnet1d`.
+* cells: images with boxes. Pyramid and head are searched or FCOS's, each with a searched backbone; the yardstick is
+  FCOS's pyramid and head on a backbone in the middle of the space.
+
+Every job has a file of its own below ``--runs``; the script can be killed at any moment and started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+from _jobs import Results, do_phases
+from _progress import say
+from _task_comparison import Arm, Comparison, Scale, Setup, lines_of
+
+from hwnas.spaces import Space
+from hwnas.spaces import make_space as space_of
+from hwnas.tasks import make_task
+from latency_tables import INPUT, GraphBuilder, OpGraph, write_atomic
+from profilers import ops
+
+SMOKE = {"samples": 3, "search_epochs": 1, "epochs": 1, "finalists": 1, "rounds": 3}
+_SECOND = 1.0
+"""Length of a spoken word that DS-CNN reads, in seconds."""
+
+
+def keywords(data: str, seed: int) -> Setup:
+    """Hold out a speaker: DS-CNN against networks on log-mel maps and on samples."""
+    named = make_task("signal", data, split_by=2, length=_SECOND)
+    speakers = sorted({Path(file).stem.split("_")[1] for file in Path(data).glob("*/*/*.wav")})
+    task = make_task("signal", data, split_by=2, hold_out=speakers[seed % len(speakers)], length=_SECOND, seed=seed)
+    (output,), (channels, length) = task.outputs, named.input_shape
+    rate = round(length / _SECOND)
+    common = {"classes": output.size, "length": length, "input_channels": channels}
+    filters, hops, bands = (8, 16, 32, 48, 64, 96), (20.0, 32.0, 40.0, 64.0), (10, 16, 20)
+    maps = space_of("dscnn", **common, sample_rate=rate, filters=filters, hop_ms=hops, bands=bands)
+    samples = space_of("convnet1d", **common, width=(0.25, 0.5, 1.0))
+    published = space_of("dscnn", **common, sample_rate=rate)
+    return Setup(
+        task=task,
+        arms={"maps": Arm("searched", maps), "samples": Arm("searched", samples)},
+        rivals={"DS-CNN": published.graph(published.reference())},
+    )
+
+
+def motion(data: str, seed: int) -> Setup:
+    """Hold out people: the fully convolutional network against networks on samples."""
+    with np.load(data) as arrays:
+        people = np.unique(arrays["group_train"])
+    held = [people[(2 * seed + i) % len(people)] for i in range(2)]
+    task = make_task("signal", data, hold_out=[str(person) for person in held], seed=seed)
+    (output,), (channels, length) = task.outputs, task.input_shape
+    space = space_of("convnet1d", classes=output.size, input_channels=channels, length=length, width=(0.25, 0.5, 1.0))
+    return Setup(
+        task=task,
+        arms={"samples": Arm("searched", space)},
+        rivals={"FCN": fully_convolutional(channels, length, output.size)},
+    )
+
+
+def fully_convolutional(channels: int, length: int, classes: int) -> OpGraph:
+    """Build the network of Wang et al. (2017, arXiv 1611.06455): three convolutions over time and a pooling.
+
+    Kernels of 8, 5 and 3 (7, 5 and 3 here: odd kernels keep the length), 128, 256 and 128 channels.
+    """
+    builder = GraphBuilder((channels, length))
+    x = builder.add("signal", ops.reshape((channels, length), (channels, 1, length)), INPUT)
+    for i, (wide, kernel) in enumerate(((128, 7), (256, 5), (128, 3))):
+        x = builder.add(f"conv{i}", ops.conv(builder.shape(x), wide, (1, kernel), act="relu"), x)
+    x = builder.add("pool", ops.global_pool(builder.shape(x)), x)
+    return builder.build(builder.add("classes", ops.linear(builder.shape(x), classes), x))
+
+
+def cells(data: str, seed: int) -> Setup:
+    """Compare pyramids and heads that are searched with FCOS's."""
+    size = 160
+    task = make_task("detection", data, image_size=size, seed=seed)
+    (output,) = task.outputs
+    spaces = {
+        pyramid: space_of(
+            "fpn", classes=len(output.labels or ()), resolution=(128, size), width=(0.5,), pyramid=pyramid
+        )
+        for pyramid in ("searched", "fcos")
+    }
+    return Setup(
+        task=task,
+        arms={
+            "searched": Arm("searched pyramid and head", spaces["searched"]),
+            "hand-made": Arm("FCOS's pyramid and head, searched backbone", spaces["fcos"]),
+        },
+        rivals={"FCOS's pyramid and head, middle backbone": _middle(spaces["fcos"])},
+    )
+
+
+def _middle(space: Space) -> OpGraph:
+    """Return the network whose every choice has the value in the middle; of two, the smaller; at the largest size."""
+    values = [c.values[-1] if c.name == "resolution" else c.values[(len(c.values) - 1) // 2] for c in space.choices]
+    return space.graph(space.decode([c.values.index(v) for c, v in zip(space.choices, values, strict=True)]))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A comparison by name."""
+
+    setup: Callable[[str, int], Setup]
+    scale: Scale
+
+
+EXPERIMENTS = {
+    "keywords": Experiment(
+        keywords, Scale((1.0, 1 / 2, 1 / 3, 1 / 5), samples=50, search_epochs=8, epochs=40, finalists=2)
+    ),
+    "motion": Experiment(
+        motion, Scale((1.0, 1 / 3, 1 / 10, 1 / 30), samples=50, search_epochs=6, epochs=30, finalists=2)
+    ),
+    "cells": Experiment(cells, Scale((1.0, 0.7), samples=40, search_epochs=15, epochs=120, finalists=2)),
+}
+
+
+def main() -> None:
+    """Do all jobs that are not done yet, then write the result."""
+    options = _options()
+    experiment = EXPERIMENTS[options.name]
+    given = {name: value for name in _SCALED if (value := getattr(options, name)) is not None}
+    scale = replace(experiment.scale, **(SMOKE if options.smoke else {}), **given)
+    os.environ.setdefault("HWNAS_TABLES", str(options.runs / "tables"))
+    folder = options.runs / (f"{options.name}-smoke" if options.smoke else options.name)
+    compared = {name: value for name, value in asdict(scale).items() if name != "seeds"}
+    setups = [experiment.setup(str(options.data), seed) for seed in range(scale.seeds)]
+    facts = {"scale": compared, "data": setups[0].task.fingerprint}
+    results = Results(folder, facts, option="--runs")
+    comparison = Comparison(results, scale, setups)
+    do_phases(results, comparison.do, comparison.first_phases(), options.workers)
+    do_phases(results, comparison.do, comparison.last_phases(), options.workers)
+    outcome = comparison.outcome()
+    notes = [list(setup.task.notes) for setup in setups]
+    whole = {"name": options.name, **facts, "notes": notes, **outcome}
+    write_atomic(options.output, json.dumps(whole, indent=1) + "\n")
+    for line in lines_of(outcome):
+        say(line)
+
+
+_SCALED = ("samples", "search_epochs", "epochs", "finalists", "seeds")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=sorted(EXPERIMENTS), help="what is compared")
+    parser.add_argument("--data", type=Path, required=True, help="the data")
+    parser.add_argument("--runs", type=Path, required=True, help="folder for searches, networks and tables")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file for the result")
+    parser.add_argument("--workers", type=int, default=1, help="searches or trainings at once (default 1)")
+    parser.add_argument("--smoke", action="store_true", help="everything once on few trials: a test, no result")
+    for name in _SCALED:
+        usual = ", ".join(f"{key} {getattr(e.scale, name)}" for key, e in EXPERIMENTS.items())
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"default: {usual}")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
