@@ -18,6 +18,7 @@ from profilers import ops
 
 DILATIONS = (1, 3, 7, 15)
 KERNELS_1D, KERNELS_2D = (3, 7, 11, 15, 19), (3, 5, 7, 9)
+OUTPUTS = ("classes", "map")
 _LENGTH = 250
 """Samples behind the stem of `dash1d`, about."""
 _STAGES = 3
@@ -150,14 +151,15 @@ class Dash2d(_DashSpace):
 
     After the 2-D network of DASH (Shen et al. 2022, arXiv 2204.07554), a WRN (Zagoruyko and Komodakis 2016,
     arXiv 1605.07146) of 6 `blocks` + 4 layers. Stem, shortcuts and the convolutions that halve the map are not
-    searched.
+    searched. As in the paper, a network for a dense task halves nothing, and ends in a 1x1 convolution.
 
     Args:
-        classes: Number of classes.
+        classes: Number of outputs: classes, or channels of a map.
         image_channels: Channels of the images.
         image_size: Height and width of the images.
         channels: Channels of the first stage; each later one has twice as many.
         blocks: Residual blocks of each stage, 1 to 4.
+        outputs: ``"classes"`` for one answer to each image, ``"map"`` for one to each pixel.
 
     Raises:
         SpaceError: A setting is out of range.
@@ -167,10 +169,24 @@ class Dash2d(_DashSpace):
     filters: ClassVar[Mapping[str, tuple[int, int]]] = {f"k{k}d{d}": (k, d) for k in KERNELS_2D for d in DILATIONS}
 
     def __init__(
-        self, classes: int = 10, image_channels: int = 3, image_size: int = 32, channels: int = 16, blocks: int = 2
+        self,
+        classes: int = 10,
+        image_channels: int = 3,
+        image_size: int = 32,
+        channels: int = 16,
+        blocks: int = 2,
+        outputs: str = "classes",
     ) -> None:
         settings = {"classes": classes, "image_channels": image_channels, "image_size": image_size}
         self._read_settings({**settings, "channels": channels, "blocks": blocks})
+        if outputs not in OUTPUTS:
+            raise SpaceError(f"space dash2d: outputs must be {' or '.join(OUTPUTS)}, got {outputs!r:.40}")
+        self._map = outputs == "map"
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Keyword arguments of the constructor; ``outputs`` only for maps."""
+        return {**super().settings, **({"outputs": "map"} if self._map else {})}
 
     @classmethod
     def defaults_from(cls, task: Task, chosen: Mapping[str, object] | None = None) -> dict[str, object]:
@@ -178,15 +194,17 @@ class Dash2d(_DashSpace):
         return {**super().defaults_from(task, chosen), "image_size": min(task.input_shape[-2:])}
 
     def state(self) -> ChoiceGraph:
-        """State the stem, three stages and the classifier."""
+        """State the stem, three stages, and the classifier or the convolution that makes the map."""
         graph, own = ChoiceGraph(), self.network_settings
         x = graph.read(own["image_channels"], own["image_size"], own["image_size"])
         x = graph.add("stem", _conv(own["channels"], (3, 3), (1, 1), "relu"), x)
         for s in range(_STAGES):
             for b in range(own["blocks"]):
-                halves = s > 0 and b == 0
-                count = own["channels"] << s
-                x = self._block(graph, f"stage{s}.block{b}", x, count, stride=2 if halves else 1, project=halves)
+                widens = s > 0 and b == 0
+                count, stride = own["channels"] << s, 2 if widens and not self._map else 1
+                x = self._block(graph, f"stage{s}.block{b}", x, count, stride=stride, project=widens)
+        if self._map:
+            return graph.finish(graph.add("output", ops.conv, x, channels=own["classes"], norm="bias"))
         x = graph.add("pool", ops.global_pool, x)
         return graph.finish(graph.add("classes", ops.linear, x, features=own["classes"]))
 

@@ -77,7 +77,9 @@ class DenseTask(DataTask[DenseData]):
         wanted = (self._data.channels_out, *self.input_shape[1:])
         if read == self.input_shape and given == wanted:
             return
-        hint = "give its size, classes and image_channels" if "size" in space.settings else "use --space unet"
+        hint = "use --space unet, or --space dash2d with --space-option outputs=map"
+        if "size" in space.settings:
+            hint = "give its size, classes and image_channels"
         raise EvaluatorError(
             f"data {self.data_name}: networks must read {_text(self.input_shape)} and give {_text(wanted)}, those of "
             f"space {space.name} read {_text(read)} and give {_text(given)}; {hint}"

@@ -28,6 +28,7 @@ SPACES = {
     "convnet1d logmel": make_space("convnet1d", frontend="logmel", length=2000, sample_rate=8000, width=0.5, bands=8),
     "dash1d": make_space("dash1d", length=64, input_channels=2, channels=4, classes=4),
     "dash2d": make_space("dash2d", image_size=12, channels=4, blocks=1, classes=4),
+    "dash2d map": make_space("dash2d", image_size=12, channels=4, blocks=1, classes=4, outputs="map"),
     "dscnn": make_space("dscnn", frontend="none", bands=8, frames=20, filters=[8, 16], classes=4),
     "dscnn logmel": make_space("dscnn", length=2000, sample_rate=8000, filters=[8, 16], bands=[8, 10], classes=4),
     "mobilenetv3 logmel": make_space(

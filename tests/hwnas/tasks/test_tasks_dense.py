@@ -159,7 +159,7 @@ def test_networks_of_another_shape_are_refused(segmentation, settings, line):
 
 
 def test_networks_of_one_answer_are_refused(segmentation):
-    with pytest.raises(EvaluatorError, match="those of space nasbench201 read 3x16x16 and give 3; use --space unet"):
+    with pytest.raises(EvaluatorError, match="nasbench201 read 3x16x16 and give 3; use --space unet, or"):
         segmentation.require_fit(make_space("nasbench201", image_size=16, classes=3, cells=1, channels=4))
     assert "does not take samples of shape 3x16x16" in segmentation.misfit([1, 3, 8, 8])
 
