@@ -1,8 +1,8 @@
 """Searched networks against hand-made ones on a task, at equal measured latency: limits, searches, trainings, files.
 
 A comparison names *arms* (a search each, in a space) and *rivals* (networks that a person has drawn). The measured
-latency of the first rival is the yardstick; limits are shares of it. Each arm is searched once for each seed, within
-the yardstick. Of each search, the most accurate networks within a limit are measured again with nothing beside them.
+latency of the first rival is the yardstick; limits are shares of it. Each arm is searched within the yardstick, for
+each seed or once for all. Of each search, the most accurate networks within a limit are measured again with nothing beside them.
 Those that keep the limit are trained like the rivals, and the one with the best value on the validation part goes on.
 The test part decides nothing. In the end the files of all that went on are timed in the same rounds.
 """
@@ -68,7 +68,9 @@ class Scale:
         search_epochs: Epochs of each of its trainings.
         epochs: Epochs of the trainings that count.
         finalists: Networks of an arm that are trained for a limit.
-        seeds: Searches and trainings.
+        seeds: Trainings of each network.
+        searches: Searches of each arm; later seeds train what the first seeds' searches found. As many as seeds by
+            default, and then each seed may have parts of its own.
         rounds: Rounds of a measurement.
         recipe: Settings of all trainings that are not the task's own.
     """
@@ -79,6 +81,7 @@ class Scale:
     epochs: int
     finalists: int = 3
     seeds: int = 3
+    searches: int | None = None
     rounds: int = 40
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
@@ -113,7 +116,9 @@ class Comparison:
 
     def first_phases(self) -> list[Phase[Job]]:
         """Return the jobs that lead to candidates."""
-        searches = [Job("search", seed, arm) for seed, setup in enumerate(self._setups) for arm in setup.arms]
+        seeds = range(len(self._setups))
+        searches = [self._search_of(seed, arm) for seed in seeds for arm in self._setups[seed].arms]
+        searches = list(dict.fromkeys(searches))
         return [Phase([Job("limits")], alone=True), Phase(searches), Phase([Job("candidates")], alone=True)]
 
     def last_phases(self) -> list[Phase[Job]]:
@@ -166,7 +171,7 @@ class Comparison:
         for seed, setup in enumerate(self._setups):
             metric = setup.task.metric
             for arm in setup.arms:
-                trials = self._results.need(Job("search", seed, arm))["trials"]
+                trials = self._results.need(self._search_of(seed, arm))["trials"]
                 trials = sorted(trials, key=lambda t: t["values"][metric.name], reverse=metric.direction == "max")
                 for share in self._scale.shares:
                     limit = share * self._yardstick_ms * SLACK
@@ -193,7 +198,7 @@ class Comparison:
         if job.of == "rival":
             text, graph = job.network, setup.rivals[job.network]
         else:
-            trials = self._results.need(Job("search", job.seed, job.of))["trials"]
+            trials = self._results.need(self._search_of(job.seed, job.of))["trials"]
             text = next(t["network"] for t in trials if t["number"] == int(job.network))
             space = setup.arms[job.of].space
             graph = space.graph(space.parse(text))
@@ -243,6 +248,10 @@ class Comparison:
         ]
         sign = 1 if setup.task.metric.direction == "max" else -1
         return max(own, key=lambda job: sign * self._results.need(job)["validation"], default=None)
+
+    def _search_of(self, seed: int, arm: str) -> Job:
+        """Return the search whose networks a seed trains."""
+        return Job("search", seed % (self._scale.searches or len(self._setups)), arm)
 
     def _file(self, job: Job) -> Path:
         return self._results.place(job) / "network.onnx"

@@ -130,9 +130,20 @@ EXPERIMENTS = {
         keywords, Scale((1.0, 1 / 2, 1 / 3, 1 / 5), samples=50, search_epochs=8, epochs=40, finalists=2)
     ),
     "motion": Experiment(
-        motion, Scale((1.0, 1 / 3, 1 / 10, 1 / 30), samples=50, search_epochs=6, epochs=30, finalists=2)
+        motion, Scale((1.0, 1 / 3, 1 / 10, 1 / 30), samples=40, search_epochs=6, epochs=30, finalists=2)
     ),
-    "cells": Experiment(cells, Scale((1.0, 0.7), samples=40, search_epochs=15, epochs=120, finalists=2)),
+    "cells": Experiment(
+        cells,
+        Scale(
+            (1.0,),
+            samples=60,
+            search_epochs=10,
+            epochs=80,
+            finalists=2,
+            searches=1,
+            recipe={"batch_size": 8, "train_precision": "bf16"},
+        ),
+    ),
 }
 
 
