@@ -2,9 +2,9 @@
 
 A comparison names *arms* (a search each, in a space) and *rivals* (networks that a person has drawn). The measured
 latency of the first rival is the yardstick; limits are shares of it. Each arm is searched within the yardstick, for
-each seed or once for all. Of each search, the most accurate networks within a limit are measured again with nothing beside them.
-Those that keep the limit are trained like the rivals, and the one with the best value on the validation part goes on.
-The test part decides nothing. In the end the files of all that went on are timed in the same rounds.
+each seed or once for all. Of each search, the most accurate networks within a limit are measured again with nothing
+beside them. Those that keep the limit are trained like the rivals, and the one with the best value on the validation
+part goes on. The test part decides nothing. In the end the files of all that went on are timed in the same rounds.
 """
 
 from __future__ import annotations
