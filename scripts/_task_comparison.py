@@ -9,13 +9,16 @@ part goes on. The test part decides nothing. In the end the files of all that we
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import argparse
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _jobs import Phase, Results
+from _jobs import Phase, Results, do_phases
 from _progress import say
 from _timed_files import timed_files
 
@@ -37,10 +40,15 @@ class Arm:
     Attributes:
         contestant: Whose networks it finds; the best of all arms of a contestant goes on.
         space: What is searched.
+        options: Options of `hwnas.search` in place of the usual ones: every network trained alone, by LaMOO. Samples
+            are at most those of the scale.
+        shares: The limits that it serves; the budget of the search is the largest of them. None for all.
     """
 
     contestant: str
     space: Space
+    options: Mapping[str, Any] = field(default_factory=dict)
+    shares: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Scale:
 
     Attributes:
         shares: Limits, as shares of the yardstick's measured latency.
-        samples: Trials of a search.
+        samples: Trials of a search, at most.
         search_epochs: Epochs of each of its trainings.
         epochs: Epochs of the trainings that count.
         finalists: Networks of an arm that are trained for a limit.
@@ -147,19 +155,25 @@ class Comparison:
 
     def _search(self, job: Job) -> Mapping[str, Any]:
         setup, scale = self._setups[job.seed], self._scale
+        arm = setup.arms[job.of]
+        chosen: dict[str, Any] = {
+            "evaluator": "train",
+            "epochs": scale.search_epochs,
+            "recipe": ",".join(f"{name}={value}" for name, value in scale.recipe.items()) or None,
+            "samples": scale.samples,
+            "finalize": "none",
+            "threads": 1,
+            **arm.options,
+        }
+        chosen["samples"] = min(chosen["samples"], scale.samples)
         found = hwnas.search(
-            setup.arms[job.of].space,
+            arm.space,
             data=setup.task,
             out=self._results.place(job) / "run",
-            evaluator="train",
-            epochs=scale.search_epochs,
-            recipe=",".join(f"{name}={value}" for name, value in scale.recipe.items()) or None,
-            budgets={"latency": self._yardstick_ms},
-            samples=scale.samples,
-            finalize="none",
-            threads=1,
+            budgets={"latency": max(self._shares_of(arm)) * self._yardstick_ms},
             seed=job.seed,
             progress=lambda line: say(f"{job.name}: {line}"),
+            **chosen,
         )
         kept = [trial for trial in found.trials if not trial.failed and not trial.low_fidelity]
         return {"trials": [{"number": t.number, "network": t.text, "values": dict(t.values)} for t in kept]}
@@ -170,10 +184,10 @@ class Comparison:
         asked: list[tuple[float, int, str, list[dict[str, Any]]]] = []
         for seed, setup in enumerate(self._setups):
             metric = setup.task.metric
-            for arm in setup.arms:
+            for arm, stated in setup.arms.items():
                 trials = self._results.need(self._search_of(seed, arm))["trials"]
                 trials = sorted(trials, key=lambda t: t["values"][metric.name], reverse=metric.direction == "max")
-                for share in self._scale.shares:
+                for share in self._shares_of(stated):
                     limit = share * self._yardstick_ms * SLACK
                     near = [t for t in trials if t["values"]["latency_ms"] <= limit][: 2 * self._scale.finalists]
                     asked.append((share, seed, arm, near))
@@ -249,6 +263,9 @@ class Comparison:
         sign = 1 if setup.task.metric.direction == "max" else -1
         return max(own, key=lambda job: sign * self._results.need(job)["validation"], default=None)
 
+    def _shares_of(self, arm: Arm) -> tuple[float, ...]:
+        return self._scale.shares if arm.shares is None else arm.shares
+
     def _search_of(self, seed: int, arm: str) -> Job:
         """Return the search whose networks a seed trains."""
         return Job("search", seed % (self._scale.searches or len(self._setups)), arm)
@@ -269,13 +286,12 @@ class Comparison:
         """Return rows, means over seeds beside the yardstick, and what the searches cost."""
         rows = self._results.need(Job("measure"))["rows"]
         yardstick = next(iter(self._setups[0].rivals))
-        searches = [self._results.need(job) for job in self.first_phases()[1].jobs]
+        searches = {job.name: self._results.need(job)["core_seconds"] for job in self.first_phases()[1].jobs}
         means = [
             mean_row(rows, yardstick, who, share)
             for who, share in dict.fromkeys((row["who"], row["share"]) for row in rows)
         ]
-        cost = {"trials": self._scale.samples, "core_seconds": [found["core_seconds"] for found in searches]}
-        return {"yardstick": yardstick, "means": means, "rows": rows, "searches": cost}
+        return {"yardstick": yardstick, "means": means, "rows": rows, "core_seconds": searches}
 
 
 def mean_row(rows: Sequence[Mapping[str, Any]], yardstick: str, who: str, share: float | None) -> dict[str, Any]:
@@ -312,3 +328,55 @@ def lines_of(outcome: Mapping[str, Any]) -> list[str]:
         measured = f"{mean['median_ms']:.4g} ms (at most {mean['latency']:.0%}), {mean['macs'] / 1e6:.2f} M MACs"
         lines.append(f"{mean['who']}{limit}: {100 * mean['test']:.2f}{lead}, {measured}, {mean['seeds']} seeds")
     return lines
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A comparison by name.
+
+    Attributes:
+        setup: Returns what is compared, given the data and the seed.
+        scale: How much is done.
+    """
+
+    setup: Callable[[str, int], Setup]
+    scale: Scale
+
+
+SMOKE: Mapping[str, Any] = {"samples": 3, "search_epochs": 5, "epochs": 1, "finalists": 1, "rounds": 3}
+_SCALED = ("samples", "search_epochs", "epochs", "finalists", "seeds")
+
+
+def add_options(parser: argparse.ArgumentParser, experiments: Mapping[str, Experiment]) -> None:
+    """Add the options of a script that makes comparisons."""
+    parser.add_argument("name", choices=sorted(experiments), help="what is compared")
+    parser.add_argument("--data", type=Path, required=True, help="the data")
+    parser.add_argument("--runs", type=Path, required=True, help="folder for searches, networks and tables")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file for the result")
+    parser.add_argument("--workers", type=int, default=1, help="searches or trainings at once (default 1)")
+    parser.add_argument("--smoke", action="store_true", help="everything once on few trials: a test, no result")
+    for name in _SCALED:
+        usual = ", ".join(f"{key} {getattr(e.scale, name)}" for key, e in experiments.items())
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"default: {usual}")
+
+
+def run(experiments: Mapping[str, Experiment], options: argparse.Namespace) -> None:
+    """Do all jobs that are not done yet, then write the result."""
+    experiment = experiments[options.name]
+    given = {name: value for name in _SCALED if (value := getattr(options, name)) is not None}
+    scale = replace(experiment.scale, **(SMOKE if options.smoke else {}), **given)
+    os.environ.setdefault("HWNAS_TABLES", str(options.runs / "tables"))
+    folder = options.runs / (f"{options.name}-smoke" if options.smoke else options.name)
+    compared = {name: value for name, value in asdict(scale).items() if name != "seeds"}
+    setups = [experiment.setup(str(options.data), seed) for seed in range(scale.seeds)]
+    facts = {"scale": compared, "data": setups[0].task.fingerprint}
+    results = Results(folder, facts, option="--runs")
+    comparison = Comparison(results, scale, setups)
+    do_phases(results, comparison.do, comparison.first_phases(), options.workers)
+    do_phases(results, comparison.do, comparison.last_phases(), options.workers)
+    outcome = comparison.outcome()
+    notes = [list(setup.task.notes) for setup in setups]
+    whole = {"name": options.name, **facts, "notes": notes, **outcome}
+    write_atomic(options.output, json.dumps(whole, indent=1) + "\n")
+    for line in lines_of(outcome):
+        say(line)

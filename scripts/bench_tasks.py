@@ -17,28 +17,22 @@ Every job has a file of its own below ``--runs``; the script can be killed at an
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from _jobs import Results, do_phases
-from _progress import say
-from _task_comparison import Arm, Comparison, Scale, Setup, lines_of
+from _task_comparison import Arm, Experiment, Scale, Setup, add_options, run
 
 from hwnas.spaces import Space
 from hwnas.spaces import make_space as space_of
 from hwnas.tasks import make_task
-from latency_tables import INPUT, GraphBuilder, OpGraph, write_atomic
+from latency_tables import INPUT, GraphBuilder, OpGraph
 from profilers import ops
 
-SMOKE = {"samples": 3, "search_epochs": 1, "epochs": 1, "finalists": 1, "rounds": 3}
 _SECOND = 1.0
 """Length of a spoken word that DS-CNN reads, in seconds."""
 
@@ -117,14 +111,6 @@ def _middle(space: Space) -> OpGraph:
     return space.graph(space.decode([c.values.index(v) for c, v in zip(space.choices, values, strict=True)]))
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """A comparison by name."""
-
-    setup: Callable[[str, int], Setup]
-    scale: Scale
-
-
 EXPERIMENTS = {
     "keywords": Experiment(
         keywords, Scale((1.0, 1 / 2, 1 / 3, 1 / 5), samples=50, search_epochs=8, epochs=40, finalists=2)
@@ -149,42 +135,9 @@ EXPERIMENTS = {
 
 def main() -> None:
     """Do all jobs that are not done yet, then write the result."""
-    options = _options()
-    experiment = EXPERIMENTS[options.name]
-    given = {name: value for name in _SCALED if (value := getattr(options, name)) is not None}
-    scale = replace(experiment.scale, **(SMOKE if options.smoke else {}), **given)
-    os.environ.setdefault("HWNAS_TABLES", str(options.runs / "tables"))
-    folder = options.runs / (f"{options.name}-smoke" if options.smoke else options.name)
-    compared = {name: value for name, value in asdict(scale).items() if name != "seeds"}
-    setups = [experiment.setup(str(options.data), seed) for seed in range(scale.seeds)]
-    facts = {"scale": compared, "data": setups[0].task.fingerprint}
-    results = Results(folder, facts, option="--runs")
-    comparison = Comparison(results, scale, setups)
-    do_phases(results, comparison.do, comparison.first_phases(), options.workers)
-    do_phases(results, comparison.do, comparison.last_phases(), options.workers)
-    outcome = comparison.outcome()
-    notes = [list(setup.task.notes) for setup in setups]
-    whole = {"name": options.name, **facts, "notes": notes, **outcome}
-    write_atomic(options.output, json.dumps(whole, indent=1) + "\n")
-    for line in lines_of(outcome):
-        say(line)
-
-
-_SCALED = ("samples", "search_epochs", "epochs", "finalists", "seeds")
-
-
-def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=sorted(EXPERIMENTS), help="what is compared")
-    parser.add_argument("--data", type=Path, required=True, help="the data")
-    parser.add_argument("--runs", type=Path, required=True, help="folder for searches, networks and tables")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file for the result")
-    parser.add_argument("--workers", type=int, default=1, help="searches or trainings at once (default 1)")
-    parser.add_argument("--smoke", action="store_true", help="everything once on few trials: a test, no result")
-    for name in _SCALED:
-        usual = ", ".join(f"{key} {getattr(e.scale, name)}" for key, e in EXPERIMENTS.items())
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"default: {usual}")
-    return parser.parse_args()
+    add_options(parser, EXPERIMENTS)
+    run(EXPERIMENTS, parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ def test_a_comparison_trains_measures_and_concludes(comparison):
     ]
     do_phases(results, comparison.do, phases, workers=1)
     outcome = comparison.outcome()
-    assert outcome["searches"] == {"trials": 3, "core_seconds": [7.0]}
+    assert outcome["core_seconds"] == {"search-s0-arm": 7.0}
     assert [(mean["who"], mean["share"], mean["seeds"]) for mean in outcome["means"]] == [
         ("hand-made", None, 2),
         ("searched", 1.0, 2),
