@@ -140,6 +140,7 @@ class Experiment:
         recipe = self._recipe(task, **changes)
         place = self.results.place(job)
         place.mkdir(parents=True, exist_ok=True)
+        losses: list[float] = []
         network = train_network(
             graph,
             task,
@@ -150,11 +151,12 @@ class Experiment:
             checkpoint=place / "checkpoint.pt",
             progress=print_each_minute(job.name),
             label="training",
+            losses=losses,
         )
         write_atomic(place / "fp32.onnx", build_onnx(network.graph, network.arrays()).SerializeToString())
         images = recipe.epochs * task.size("train")
         sizes = {"macs": graph_macs(graph), "params": graph_params(graph)}
-        return {**sizes, "images": images, "recipe": recipe.as_dict()}
+        return {**sizes, "images": images, "recipe": recipe.as_dict(), "losses": [round(loss, 4) for loss in losses]}
 
     # ---- searches
 

@@ -217,7 +217,8 @@ class Comparison:
             space = setup.arms[job.of].space
             graph = space.graph(space.parse(text))
         recipe = default_recipe(setup.task, epochs=self._scale.epochs, **self._scale.recipe)
-        network = train_network(graph, setup.task, recipe, seed=job.seed, threads=1)
+        losses: list[float] = []
+        network = train_network(graph, setup.task, recipe, seed=job.seed, threads=1, losses=losses)
         file = self._file(job)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, build_onnx(network.graph, network.arrays()).SerializeToString())
@@ -230,6 +231,7 @@ class Comparison:
             "beside": dict(scorer.others()),
             "macs": graph_macs(graph),
             "params": graph_params(graph),
+            "losses": [round(loss, 4) for loss in losses],
         }
 
     def _measure(self, job: Job) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -88,6 +88,8 @@ class TrainingJob:
             then give gradients to the same parameters.
         companion: What learns beside the weights; None for nothing.
         cycles: How often the learning rate falls to 0; warm-up included, it restarts in between.
+        losses: Receives the mean training loss of every epoch, also of those before an interruption (from the
+            checkpoint; one of an earlier version holds none).
     """
 
     label: str
@@ -103,6 +105,7 @@ class TrainingJob:
     fused: bool = False
     companion: Companion | None = None
     cycles: int = 1
+    losses: list[float] = field(default_factory=list)
 
 
 def run_training(job: TrainingJob, progress: StepProgress | None = None) -> None:
@@ -128,7 +131,7 @@ def _run(job: TrainingJob, progress: StepProgress | None) -> None:
     while epoch < job.recipe.epochs and _should_continue(job, average, epoch):
         if job.companion is not None:
             job.companion.begin_epoch(epoch)
-        _train_epoch(job, optimizer, average, clock, epoch)
+        job.losses.append(_train_epoch(job, optimizer, average, clock, epoch))
         if job.companion is not None:
             with _result(average):
                 job.companion.end_epoch(epoch)
@@ -152,7 +155,9 @@ def _result(average: WeightAverage | None) -> AbstractContextManager[None]:
 
 def _train_epoch(
     job: TrainingJob, optimizer: torch.optim.Optimizer, average: WeightAverage | None, clock: _Clock, epoch: int
-) -> None:
+) -> float:
+    """Train for one epoch; returns the mean loss of its steps."""
+    sum_of_losses = 0.0
     rng = np.random.default_rng([job.seed, 1 + epoch])
     first, end = cycle_of(epoch, job.recipe.epochs, min(job.cycles, job.recipe.epochs))
     total = (end - first) * len(job.loader)
@@ -172,7 +177,9 @@ def _train_epoch(
         optimizer.step()
         if average is not None:
             average.update()
+        sum_of_losses += loss
         clock.tick(epoch, step, loss)
+    return sum_of_losses / len(job.loader)
 
 
 def cycle_of(epoch: int, epochs: int, cycles: int) -> tuple[int, int]:
@@ -227,6 +234,7 @@ def _resume(job: TrainingJob, optimizer: torch.optim.Optimizer, average: WeightA
             average.load_state_dict(state["average"])
         if job.companion is not None:
             job.companion.load_state_dict(state["companion"])
+        job.losses[:] = map(float, state.get("losses", ()))
         return int(state["epoch"])
     except (KeyError, RuntimeError, ValueError, TypeError):
         raise EvaluatorError(f"checkpoint {job.checkpoint}: damaged; remove it to train again") from None
@@ -235,6 +243,7 @@ def _resume(job: TrainingJob, optimizer: torch.optim.Optimizer, average: WeightA
 def _save(job: TrainingJob, optimizer: torch.optim.Optimizer, average: WeightAverage | None, epoch: int) -> None:
     if job.checkpoint is not None:
         state = {"epoch": epoch, "model": dict(job.model.state_dict()), "optimizer": optimizer.state_dict()}
+        state["losses"] = list(job.losses)
         if average is not None:
             state["average"] = average.state_dict()
         if job.companion is not None:

@@ -40,6 +40,7 @@ def train_network(
     start_digest: str | None = None,
     teacher: Teacher | None = None,
     should_continue: Callable[[int, GraphModule], bool] | None = None,
+    losses: list[float] | None = None,
 ) -> GraphModule:
     """Train a network, from He initialisation or from given weights.
 
@@ -61,6 +62,7 @@ def train_network(
         teacher: A trained network whose outputs are learned beside the targets (`Recipe.teacher_weight`).
         should_continue: Called after every epoch but the last with the number of epochs done and the network in
             evaluation mode; False ends the training (see `TrainingJob`).
+        losses: Receives the mean training loss of every epoch, also of those that a checkpoint holds.
 
     Returns:
         The network in evaluation mode, with the running statistics of its batch norms.
@@ -92,6 +94,8 @@ def train_network(
             label, module, backward, loader, recipe, seed, checkpoint, identity, ask, draws=False, fused=fused
         )
         run_training(job, progress)
+    if losses is not None:
+        losses[:] = job.losses
     return module.eval()
 
 

@@ -27,6 +27,7 @@ from hwnas.training import (
     train_supernet,
 )
 from hwnas.training._average import WeightAverage
+from hwnas.training._checkpoint import save_checkpoint
 from hwnas.training._loop import compute_threads, learning_rate
 from profilers import GraphModule, build_onnx, graph_parameters
 
@@ -102,6 +103,28 @@ def test_killed_training_resumes_to_the_same_bits(tmp_path: Path, kind: str, rec
     assert all(torch.equal(unbroken[name], resumed[name]) for name in unbroken)
     again = train(file, stop_after(1), **changes)
     assert all(torch.equal(unbroken[name], again[name]) for name in unbroken)
+
+
+def test_losses_of_every_epoch_survive_a_kill(tmp_path: Path) -> None:
+    space, file = cells(), tmp_path / "x.pt"
+    graph = space.graph(space.sample(1, np.random.default_rng(0))[0])
+
+    def losses_of(checkpoint: Path | None, progress: StepProgress | None = None) -> list[float]:
+        losses: list[float] = []
+        train_network(graph, digits_task(), RECIPE, checkpoint=checkpoint, progress=progress, losses=losses)
+        return losses
+
+    unbroken = losses_of(None)
+    assert len(unbroken) == 3
+    assert unbroken[2] < unbroken[0]
+    with pytest.raises(Stopped):
+        losses_of(file, stop_after(9))
+    assert losses_of(file) == unbroken
+    assert losses_of(file, stop_after(1)) == unbroken
+    earlier = torch.load(file, weights_only=True)
+    del earlier["state"]["losses"]
+    save_checkpoint(file, earlier["identity"], earlier["state"])
+    assert losses_of(file) == []
 
 
 def test_training_leaves_global_generators_and_threads_alone() -> None:
