@@ -5,9 +5,10 @@
     python scripts/bench_two_devices.py measure runs/two -o docs/results/two-devices.json
 
 ``tables`` measures a latency table of a part of `mobilenetv3` (tiny) with one and with two threads. ``search`` trains
-one supernet on the digits of scikit-learn and searches it for both devices. ``measure`` times the networks of both
-fronts on both devices, in several sessions each, and writes the hypervolume of each front on each device: in the metric
-of the validation part and the logarithm of measured latency, each scaled to the range of all networks on that device.
+one supernet (on the digits of scikit-learn, or on ``--data``) and searches it for both devices. ``measure`` times the
+networks of both fronts on both devices, in several sessions each, and writes the hypervolume of each front on each
+device: in the metric of the validation part and the logarithm of measured latency, each scaled to the range of all
+networks on that device.
 All three continue what was interrupted.
 """
 
@@ -36,29 +37,32 @@ from search import nondominated
 
 NAMES = {"one-thread": 1, "two-threads": 2}
 """Devices, and their threads."""
-SPACE: dict[str, Any] = {"preset": "tiny", "resolution": [16, 32], "width": [1.0], "image_channels": 1}
+SPACE: dict[str, Any] = {"preset": "tiny", "resolution": [16, 32], "width": [1.0]}
+DIGITS = "digits"
 STATISTIC = "median"
 
 
-def measure_tables(folder: Path) -> None:
+def measure_tables(folder: Path, data: str) -> None:
     """Measure the table of each device that there is none of yet."""
+    space = {**SPACE, "image_channels": 1 if data == DIGITS else 3}
     for name, threads in NAMES.items():
-        hwnas.profile("mobilenetv3", threads=threads, out=_table(folder, name), networks=20, progress=print, **SPACE)
+        hwnas.profile("mobilenetv3", threads=threads, out=_table(folder, name), networks=20, progress=print, **space)
 
 
-def search(folder: Path, samples: int, epochs: int, seed: int) -> None:
+def search(folder: Path, data: str, limit: int | None, samples: int, epochs: int, seed: int) -> None:
     """Search for both devices."""
     hwnas.search(
         "mobilenetv3",
         out=folder / "run",
         tables=[_table(folder, name) for name in NAMES],
-        data="digits",
+        data=data,
+        data_limit=limit,
         image_size=32,
         epochs=epochs,
         samples=samples,
         seed=seed,
         progress=print,
-        **{name: value for name, value in SPACE.items() if name != "image_channels"},
+        **SPACE,
     )
 
 
@@ -144,6 +148,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=("tables", "search", "measure"))
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--data", default=DIGITS, help="colour images as of hwnas search (default: digits)")
+    parser.add_argument("--limit", type=int, help="images to train and validate on, at most")
     parser.add_argument("--samples", type=int, default=150)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
@@ -152,12 +158,19 @@ def main() -> int:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     if options.step == "tables":
-        measure_tables(options.folder)
+        measure_tables(options.folder, options.data)
         return 0
     if options.step == "search":
-        search(options.folder, options.samples, options.epochs, options.seed)
+        search(options.folder, options.data, options.limit, options.samples, options.epochs, options.seed)
         return 0
-    facts = {"space": SPACE, "samples": options.samples, "epochs": options.epochs, "seed": options.seed}
+    facts = {
+        "space": SPACE,
+        "data": Path(options.data).name,
+        "limit": options.limit,
+        "samples": options.samples,
+        "epochs": options.epochs,
+        "seed": options.seed,
+    }
     result = {**facts, **measure(options.folder, options.passes), "when": time.time()}
     if options.out is not None:
         write_atomic(options.out, json.dumps(result, indent=1) + "\n")
