@@ -1,10 +1,12 @@
 """The tutorials' commands do what the pages say.
 
-Every `sh` and `python` block of docs/tutorial.md and docs/own-model.md runs, in order, in one folder for each page, and
-must end with exit code 0. A `text` block shows output of the block before it: each of its lines must match a whole line
-of that output, in this order, where `...` stands for anything and a number for any number.
+Every `sh` and `python` block of docs/tutorial.md and docs/own-model.md, and of the section "Try it" of the pages on
+other data, runs, in order, in one folder for each page, and must end with exit code 0. A `text` block shows output of
+the block before it: each of its lines must match a whole line of that output, in this order, where `...` stands for
+anything and a number for any number.
 """
 
+import json
 import os
 import re
 import shlex
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE, OWN_MODEL = ROOT / "docs" / "tutorial.md", ROOT / "docs" / "own-model.md"
+DOCS = ROOT / "docs"
 NUMBER = r"[-+]?\d[\d,]*(?:\.\d+)?"
 
 
@@ -51,6 +53,12 @@ def test_what_a_page_shows_is_held_against_the_output():
     assert missing_lines("7 networks\n", output) == ["7 networks"]
 
 
+def test_a_section_ends_where_the_next_begins():
+    text = "# Page\n\n## One\na\n### More\nb\n\n## Two\nc\n"
+    assert section_of(text, "One") == "a\n### More\nb\n\n"
+    assert section_of(text, "Two") == "c\n"
+
+
 @pytest.fixture
 def shell(tmp_path):
     """Runs a block in a folder of its own, with this checkout's `hwnas` and this Python."""
@@ -80,7 +88,7 @@ def shell(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_tutorial_does_what_it_says(shell):
-    output = output_of(PAGE, shell)
+    output = output_of(text_of("tutorial"), shell)
     share = float(re.search(r"([\d.]+)% of \d+ images", output).group(1))
     assert share > 80, "images were prepared otherwise than in training"
 
@@ -88,21 +96,60 @@ def test_the_tutorial_does_what_it_says(shell):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_your_own_model_becomes_faster(shell):
-    output_of(OWN_MODEL, shell)
+    output_of(text_of("own-model"), shell)
 
 
-def output_of(page, shell):
-    """Run the blocks of a page; returns what the last one printed."""
-    blocks = blocks_of(page.read_text(encoding="utf-8"))
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("page", "figure", "least"),
+    [
+        ("signals", r"^accuracy ([\d.]+)%", 60),  # chance: 33
+        ("video", r"^accuracy ([\d.]+)%", 50),  # chance: 25
+        ("dense", r"^mean IoU ([\d.]+) ", 0.5),  # background everywhere: below 0.3
+    ],
+    ids=["signals", "video", "dense"],
+)
+def test_what_other_pages_let_you_try_learns_something(page, figure, least, shell):
+    output = output_of(section_of(text_of(page), "Try it"), shell)
+    assert float(re.search(figure, output, re.MULTILINE).group(1)) > least, output
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_detector_to_try_finds_the_object(shell, tmp_path):
+    output = output_of(section_of(text_of("detection"), "Try it"), shell)
+    found = re.search(r"^  square \S+ at (\S+) (\S+) (\S+) (\S+)$", output, re.MULTILINE)
+    left, top, right, bottom = map(float, found.groups())
+    coco = json.loads((tmp_path / "work" / "things" / "test.json").read_text(encoding="utf-8"))
+    x, y, width, height = coco["annotations"][0]["bbox"]
+    both = max(0, min(right, x + width) - max(left, x)) * max(0, min(bottom, y + height) - max(top, y))
+    assert both / ((right - left) * (bottom - top) + width * height - both) > 0.5, output
+
+
+def text_of(page):
+    """The text of a page."""
+    return (DOCS / f"{page}.md").read_text(encoding="utf-8")
+
+
+def section_of(text, title):
+    """What a page says under a title, up to the next title of that level."""
+    (section,) = re.findall(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    return section
+
+
+def output_of(text, shell):
+    """Run the blocks of a text; returns what the last one printed."""
+    blocks = blocks_of(text)
     assert {language for language, _ in blocks} == {"sh", "python", "text"}
     output, before = "", None
-    for language, text in blocks:
+    for language, block in blocks:
         if language == "text":
-            assert before in ("sh", "python"), text
-            assert missing_lines(text, output) == [], output
+            assert before in ("sh", "python"), block
+            assert missing_lines(block, output) == [], output
         else:
-            done = shell(language, text)
+            done = shell(language, block)
             output = done.stdout
-            assert done.returncode == 0, f"{text}\n{output}"
+            assert done.returncode == 0, f"{block}\n{output}"
         before = language
     return output

@@ -25,6 +25,9 @@ from hwnas.training._recipe import Recipe, StepProgress
 Backward = Callable[[Tensor, Targets, np.random.Generator], Tensor]
 """Adds the gradients for one batch of `TrainLoader.epoch` (inputs, targets); returns the loss as a scalar."""
 
+_LONGEST_LABEL = 120
+"""Characters of a label that progress shows whole."""
+
 
 @contextmanager
 def compute_threads(count: int | None) -> Iterator[None]:
@@ -267,7 +270,12 @@ class _Clock:
         done = epoch * len(self.job.loader) + step + 1
         left = (time.perf_counter() - self.began) / (done - self.first) * (self.total - done)
         text = f"epoch {epoch + 1}/{self.job.recipe.epochs}, loss {loss:.3f}, {_duration(left)} left"
-        self.progress(done, self.total, f"{self.job.label}: {text}")
+        self.progress(done, self.total, f"{_middle_left_out(self.job.label)}: {text}")
+
+
+def _middle_left_out(label: str) -> str:
+    """Return a label as progress shows it: a network of a space without its own notation has 1,000 characters."""
+    return label if len(label) <= _LONGEST_LABEL else f"{label[:40]}...{label[-37:]}"
 
 
 def _duration(seconds: float) -> str:

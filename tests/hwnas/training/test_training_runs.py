@@ -156,6 +156,20 @@ def test_progress_counts_steps_and_says_how_long() -> None:
     assert seen[-1][2].endswith(", 0 s left")
 
 
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [("n" * 120, "n" * 120), ("a" * 40 + "b" * 44 + "c" * 37, "a" * 40 + "..." + "c" * 37)],
+)
+def test_progress_leaves_out_the_middle_of_a_long_label(label: str, shown: str) -> None:
+    space = cells()
+    graph = space.graph(space.sample(1, np.random.default_rng(0))[0])
+    seen: list[tuple[int, int, str]] = []
+    train_network(
+        graph, digits_task(), recipe_with(epochs=1), label=label, progress=lambda *report: seen.append(report)
+    )
+    assert seen[-1][2].startswith(f"{shown}: epoch 1/1, loss ")
+
+
 def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "x.pt"
     network_state(file, epochs=1)
