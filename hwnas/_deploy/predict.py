@@ -816,7 +816,8 @@ def test_accuracy(network: Network, path: Path, expected: dict[str, Any]) -> Non
     metric = expected.get("metric", {}).get("name", "accuracy")
     if not network.classes or metric != "accuracy":
         raise InputError(
-            f"--test prints the accuracy, but the metric of this network is {metric}; predict.py cannot compute it"
+            f"--test prints the accuracy, but the metric of this network is {metric}, which predict.py cannot compute; "
+            "README.md beside it holds what hwnas found"
         )
     items, names, others = labelled(path, network)
     unknown = sorted(set(names) - set(network.classes))

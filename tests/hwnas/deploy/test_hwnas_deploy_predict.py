@@ -336,7 +336,8 @@ def test_samples_that_are_no_images_are_arrays(tmp_path):
     assert len(result.stdout.splitlines()) == 6
     assert result.stdout.splitlines()[5].startswith(f"{tmp_path}/one.npy[0]: logits ")
     assert refused(place, "--test", tmp_path / "x.npz") == (
-        "--test prints the accuracy, but the metric of this network is mse; predict.py cannot compute it"
+        "--test prints the accuracy, but the metric of this network is mse, which predict.py cannot compute; "
+        "README.md beside it holds what hwnas found"
     )
     np.save(tmp_path / "bad.npy", x[:, :, :4])
     assert refused(place, tmp_path / "bad.npy") == (
