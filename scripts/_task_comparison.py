@@ -127,7 +127,9 @@ class Comparison:
         seeds = range(len(self._setups))
         searches = [self._search_of(seed, arm) for seed in seeds for arm in self._setups[seed].arms]
         searches = list(dict.fromkeys(searches))
-        return [Phase([Job("limits")], alone=True), Phase(searches), Phase([Job("candidates")], alone=True)]
+        tables = [Job("table", of=arm) for arm in dict.fromkeys(self._tables.values())]
+        first = Phase([Job("limits"), *tables], alone=True)
+        return [first, Phase(searches), Phase([Job("candidates")], alone=True)]
 
     def last_phases(self) -> list[Phase[Job]]:
         """Return the trainings and the final measurement; candidates must be known."""
@@ -142,6 +144,7 @@ class Comparison:
         """Do a job and return its result."""
         does = {
             "limits": self._limits,
+            "table": self._table,
             "search": self._search,
             "candidates": self._candidates,
             "train": self._train,
@@ -152,6 +155,28 @@ class Comparison:
     def _limits(self, job: Job) -> Mapping[str, Any]:
         rivals = self._setups[0].rivals
         return {"latency_ms": dict(zip(rivals, self._milliseconds(rivals.values()), strict=True))}
+
+    @property
+    def _tables(self) -> dict[str, str]:
+        """The arm whose table serves each arm: the first one with an equal space."""
+        firsts: dict[str, str] = {}
+        arms = self._setups[0].arms
+        for name, arm in arms.items():
+            stated = (arm.space.name, arm.space.settings)
+            alike = (first for n, first in firsts.items() if (arms[n].space.name, arms[n].space.settings) == stated)
+            firsts[name] = next(alike, name)
+        return firsts
+
+    def _table(self, job: Job) -> Mapping[str, Any]:
+        """Measure the latency table of an arm, with nothing beside it."""
+        space = self._setups[0].arms[job.of].space
+        hwnas.profile(
+            space, out=self._place_of_table(job.of), threads=1, progress=lambda line: say(f"{job.name}: {line}")
+        )
+        return {}
+
+    def _place_of_table(self, arm: str) -> Path:
+        return self._results.place(Job("table", of=arm)) / "table.json"
 
     def _search(self, job: Job) -> Mapping[str, Any]:
         setup, scale = self._setups[job.seed], self._scale
@@ -169,6 +194,7 @@ class Comparison:
         found = hwnas.search(
             arm.space,
             data=setup.task,
+            table=self._place_of_table(self._tables[job.of]),
             out=self._results.place(job) / "run",
             budgets={"latency": max(self._shares_of(arm)) * self._yardstick_ms},
             seed=job.seed,

@@ -100,6 +100,18 @@ def comparison(tmp_path, monkeypatch):
     return comparison, results
 
 
+def test_arms_with_equal_spaces_share_a_table(comparison):
+    from _task_comparison import Arm, Comparison, Scale, Setup
+
+    comparison, results = comparison
+    setup = comparison._setups[0]
+    spaces = [make_space("convnet1d", classes=2, length=128, width=width) for width in (0.5, 1.0, 0.5)]
+    arms = {name: Arm("searched", space) for name, space in zip("abc", spaces, strict=True)}
+    own = Comparison(results, Scale((1.0,), 1, 1, 1), [Setup(setup.task, arms, setup.rivals)])
+    jobs = own.first_phases()[0].jobs
+    assert [job.name for job in jobs] == ["limits-s0", "table-s0-a", "table-s0-b"]
+
+
 def test_only_networks_that_keep_the_limit_when_measured_again_are_candidates(comparison):
     from _task_comparison import Job
 
