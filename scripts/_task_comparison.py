@@ -375,8 +375,9 @@ SMOKE: Mapping[str, Any] = {"samples": 3, "search_epochs": 5, "epochs": 1, "fina
 _SCALED = ("samples", "search_epochs", "epochs", "finalists", "seeds")
 
 
-def add_options(parser: argparse.ArgumentParser, experiments: Mapping[str, Experiment]) -> None:
-    """Add the options of a script that makes comparisons."""
+def run_command(description: str, experiments: Mapping[str, Experiment]) -> None:
+    """Do what the command line asks of a script that makes comparisons."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=sorted(experiments), help="what is compared")
     parser.add_argument("--data", type=Path, required=True, help="the data")
     parser.add_argument("--runs", type=Path, required=True, help="folder for searches, networks and tables")
@@ -386,9 +387,10 @@ def add_options(parser: argparse.ArgumentParser, experiments: Mapping[str, Exper
     for name in _SCALED:
         usual = ", ".join(f"{key} {getattr(e.scale, name)}" for key, e in experiments.items())
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"default: {usual}")
+    _run(experiments, parser.parse_args())
 
 
-def run(experiments: Mapping[str, Experiment], options: argparse.Namespace) -> None:
+def _run(experiments: Mapping[str, Experiment], options: argparse.Namespace) -> None:
     """Do all jobs that are not done yet, then write the result."""
     experiment = experiments[options.name]
     given = {name: value for name in _SCALED if (value := getattr(options, name)) is not None}

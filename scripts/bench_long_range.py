@@ -31,6 +31,7 @@ import numpy as np
 import write_fields
 import write_long_range
 from _compared_networks import latencies, resumed, save, trained
+from _npz import write_npz
 from _progress import say
 
 import hwnas
@@ -84,14 +85,14 @@ def pulses(data: Path, options: argparse.Namespace) -> tuple[Task, Dash1d | Dash
     """Return the task of signals with two pulses, and its space."""
     if not data.exists():
         noisy = {"length": _LENGTH, "noise": options.noise, "seed": 0}
-        write_long_range.write_npz(data, write_long_range.make_parts(options.count, channels=_INPUTS, **noisy))
+        write_npz(data, write_long_range.make_parts(options.count, channels=_INPUTS, **noisy))
     return make_task("signal", str(data)), Dash1d(len(write_long_range.RANGES), _INPUTS, _LENGTH, options.channels)
 
 
 def fields(data: Path, options: argparse.Namespace) -> tuple[Task, Dash1d | Dash2d]:
     """Return the task of potentials, and its space."""
     if not data.exists():
-        write_fields.write_npz(data, write_fields.make_parts(options.count, size=_SIZE, charges=_CHARGES, seed=0))
+        write_npz(data, write_fields.make_parts(options.count, size=_SIZE, charges=_CHARGES, seed=0))
     return make_task("dense", str(data)), Dash2d(1, 1, _SIZE, options.channels, blocks=1, outputs="map")
 
 

@@ -14,7 +14,6 @@ Every job has a file of its own below ``--runs``; the script can be killed at an
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -25,7 +24,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from _task_comparison import Arm, Experiment, Scale, Setup, add_options, run
+from _task_comparison import Arm, Experiment, Scale, Setup, run_command
 
 from hwnas.spaces import Space
 from hwnas.spaces import make_space as space_of
@@ -113,12 +112,5 @@ def methods(name: str) -> Experiment:
 EXPERIMENTS = {name: methods(name) for name in FAMILIES}
 
 
-def main() -> None:
-    """Do all jobs that are not done yet, then write the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, EXPERIMENTS)
-    run(EXPERIMENTS, parser.parse_args())
-
-
 if __name__ == "__main__":
-    main()
+    run_command(__doc__, EXPERIMENTS)

@@ -26,8 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import torch
 from _compared_networks import latencies, resumed, save, trained
+from _npz import write_npz
 from _progress import say
-from write_moving_digits import DIRECTIONS, make_parts, write_npz
+from write_moving_digits import DIRECTIONS, make_parts
 
 import hwnas
 from hwnas.oneshot import ExpectedCost, read_training, solve

@@ -16,7 +16,6 @@ Every job has a file of its own below ``--runs``; the script can be killed at an
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
@@ -25,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from _task_comparison import Arm, Experiment, Scale, Setup, add_options, run
+from _task_comparison import Arm, Experiment, Scale, Setup, run_command
 
 from hwnas.spaces import Space
 from hwnas.spaces import make_space as space_of
@@ -133,12 +132,5 @@ EXPERIMENTS = {
 }
 
 
-def main() -> None:
-    """Do all jobs that are not done yet, then write the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, EXPERIMENTS)
-    run(EXPERIMENTS, parser.parse_args())
-
-
 if __name__ == "__main__":
-    main()
+    run_command(__doc__, EXPERIMENTS)

@@ -10,7 +10,6 @@ charge reaches over the whole map, so a network has to look far: `hwnas search -
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from pathlib import Path
 
@@ -18,9 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import numpy.typing as npt
+from _npz import write_npz
 from scipy.fft import dstn, idstn
-
-from latency_tables import write_atomic
 
 Maps = npt.NDArray[np.float32]
 TEST_SHARE = 0.25
@@ -65,13 +63,6 @@ def make_parts(count: int, *, size: int, charges: int, seed: int) -> dict[str, M
         drawn = fields(own, size=size, charges=charges, seed=2 * seed + number)
         arrays[f"x_{part}"], arrays[f"y_{part}"] = drawn
     return arrays
-
-
-def write_npz(path: Path, arrays: dict[str, Maps]) -> None:
-    """Write the arrays into one file."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    write_atomic(path, buffer.getvalue())
 
 
 def main() -> None:

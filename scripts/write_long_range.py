@@ -12,7 +12,6 @@ one in four, and `hwnas search --task signal --data pulses.npz` has to find kern
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from pathlib import Path
 
@@ -20,8 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import numpy.typing as npt
-
-from latency_tables import write_atomic
+from _npz import write_npz
 
 Signals = npt.NDArray[np.float32]
 RANGES = ((50, 80), (90, 120), (130, 160), (170, 200))
@@ -80,13 +78,6 @@ def make_parts(
             count, channels=channels, length=length, noise=noise, seed=2 * seed + number
         )
     return arrays
-
-
-def write_npz(path: Path, arrays: dict[str, Signals | npt.NDArray[np.int64]]) -> None:
-    """Write the arrays into one file."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    write_atomic(path, buffer.getvalue())
 
 
 def main() -> None:

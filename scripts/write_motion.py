@@ -11,7 +11,6 @@ default windows overlap by a half. seglearn keeps its array as a pickle: loading
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,8 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import numpy.typing as npt
-
-from latency_tables import write_atomic
+from _npz import write_npz
 
 
 def windows(
@@ -62,9 +60,7 @@ def main() -> None:
         raise SystemExit(f"write_motion.py needs seglearn and pandas ({error}); pip install seglearn pandas") from None
     watch: Mapping[str, Any] = load_watch()
     arrays = windows(watch["X"], watch["y"], watch["subject"], options.window, options.hop)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    write_atomic(options.output, buffer.getvalue())
+    write_npz(options.output, arrays)
     people = len(np.unique(arrays["group_train"]))
     print(f"{len(arrays['y_train'])} windows of {people} people: {options.output}")
 

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import numpy.typing as npt
+from _npz import write_npz
 
 from latency_tables import write_atomic
 
@@ -113,13 +114,6 @@ def make_parts(clips: int, *, frames: int, size: int, seed: int) -> dict[str, Cl
             count, frames=frames, size=size, pictures=own, seed=2 * seed + number
         )
     return arrays
-
-
-def write_npz(path: Path, arrays: dict[str, Clips | npt.NDArray[np.int64]]) -> None:
-    """Write the arrays into one file."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    write_atomic(path, buffer.getvalue())
 
 
 def write_folder(root: Path, arrays: dict[str, Clips | npt.NDArray[np.int64]]) -> None:
