@@ -168,3 +168,16 @@ def test_means_are_over_seeds_beside_the_yardstick_of_the_same_seed():
     assert mean["lead_error"] == pytest.approx(0.03)
     assert mean["latency"] == 0.5
     assert mean_row(rows[::2], "rival", "searched", 0.5)["lead_error"] is None
+
+
+def test_rewards_weigh_precision_and_latency_by_the_range_of_random_networks():
+    from bench_controller import LAST, compared, rewards
+
+    beside = np.array([[0.2, 1.0], [0.6, np.e]])
+    np.testing.assert_allclose(rewards(np.array([[0.4, 1.0], [0.6, 1.0], [0.2, np.e]]), beside), [0.5, 1.0, -1.0])
+    drawn = [(0.2, 1.0), (0.6, float(np.e))] * 10
+    learned = [(0.2, float(np.e))] * LAST + [(0.6, 1.0)] * LAST
+    result = compared({"random": drawn, "controller": learned})
+    assert result["random_percentile"] == pytest.approx(0.0)
+    assert (result["first_median"], result["last_median"]) == pytest.approx((-1.0, 1.0))
+    assert result["last_above"] == 1.0
