@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from hwnas.oneshot._solve import Solution, Solver, solve
     from hwnas.oneshot._tabular import TabularExpectation, learn_tabular
-    from hwnas.oneshot._training import train_one_shot
+    from hwnas.oneshot._training import load_trained, train_one_shot
     from hwnas.oneshot._training_settings import Beginning, TrainingSettings
 
 _LAZY = {
@@ -51,6 +51,7 @@ _LAZY = {
     "fastest_route": "_routes",
     "TabularExpectation": "_tabular",
     "learn_tabular": "_tabular",
+    "load_trained": "_training",
     "make_method": "_methods",
     "OneShotMethod": "_method",
     "TrainingRecord": "_record",
@@ -90,6 +91,7 @@ __all__ = [
     "expected_ms",
     "fastest_route",
     "learn_tabular",
+    "load_trained",
     "make_method",
     "method_options",
     "one_hot",

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from hwnas._errors import EvaluatorError
 from hwnas.oneshot._aim import Aim
 from hwnas.oneshot._distribution import probabilities, sample_codes
 from hwnas.oneshot._members import DISTRIBUTIONS, WEIGHTS, AimOrAims, Members, MethodOrMethods
@@ -22,11 +23,15 @@ from hwnas.oneshot._training_settings import Beginning, TrainingSettings, weight
 from hwnas.spaces import Architecture
 from hwnas.tasks import Targets, Task
 from hwnas.training import Recipe, StepProgress, Supernet, Teacher, compute_threads, score_network, weights_digest
+from hwnas.training._average import WeightAverage
 from hwnas.training._batches import TrainLoader, sample_batches
+from hwnas.training._checkpoint import load_checkpoint
 from hwnas.training._loop import TrainingJob, require_device, run_training
 from hwnas.training._precision import computing
 from hwnas.training._supernet_training import load_initial
 
+CHECKPOINT = "supernet.pt"
+"""Everything after the last epoch, in the training's folder."""
 _WEIGHTS, _DISTRIBUTION, _BEGIN, _END = range(4)
 """Generators of an epoch beside that of the weights' batches."""
 _SPLIT = 2**32
@@ -92,7 +97,7 @@ def train_one_shot(
         learner = _Learner(members, Mixture(supernet), task, recipe, settings, teacher, folder)
         for member in members:
             member.constrain()
-        checkpoint = None if folder is None else folder / "supernet.pt"
+        checkpoint = None if folder is None else folder / CHECKPOINT
         job = TrainingJob(
             f"{name}: supernet",
             supernet,
@@ -109,6 +114,37 @@ def train_one_shot(
     learner.record.finished = True
     learner.write()
     return learner.record
+
+
+def load_trained(
+    method: str, supernet: Supernet, task: Task, recipe: Recipe, settings: TrainingSettings, folder: Path
+) -> None:
+    """Load the weights of a finished training in place, whatever it aimed at.
+
+    Args:
+        method: Name of its method.
+        supernet: Takes the weights.
+        task: As in the training, like all that follows.
+        recipe: Settings of the weights' training.
+        settings: The rest.
+        folder: With the training's ``supernet.pt``.
+
+    Raises:
+        EvaluatorError: No such device, or the checkpoint is missing, damaged, unfinished or of another training.
+    """
+    require_device(settings.device)
+    path = folder / CHECKPOINT
+    state = load_checkpoint(path, weights_identity(method, supernet.space, task, recipe, settings), settings.device)
+    if state is None or state.get("epoch") != recipe.epochs:
+        raise EvaluatorError(f"checkpoint {path}: missing or unfinished; run the search for all devices again")
+    try:
+        supernet.to(settings.device).load_state_dict(state["model"])
+        if recipe.average:
+            average = WeightAverage(supernet, recipe.average)
+            average.load_state_dict(state["average"])
+            average.apply()
+    except (KeyError, RuntimeError, ValueError, TypeError):
+        raise EvaluatorError(f"checkpoint {path}: damaged; run the search for all devices again") from None
 
 
 class _Learner:
