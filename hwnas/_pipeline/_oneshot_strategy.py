@@ -33,8 +33,8 @@ SINGLE = StrategyOption(
 )
 _COMMON = (RUNGS, COST, SINGLE)
 """Options that the strategies of all methods have."""
-_CHUNK = 32
-"""Suggestions that are looked at together."""
+_LEAST = 8
+"""Suggestions that are looked at together, at least."""
 
 Admit = Callable[[IntArray], IntArray]
 """Selects rows ``(n, d)`` that may be tried, each once, in their order."""
@@ -157,7 +157,7 @@ def _next_rows(
     """Return up to `wanted` rows that are admitted beside what is chosen already, and what follows them."""
     known = admitted = chosen
     while len(admitted) - len(known) < wanted:
-        rows = list(islice(stream, _CHUNK))
+        rows = list(islice(stream, max(_LEAST, wanted)))
         if not rows:
             break
         admitted = admit(np.concatenate([admitted, np.array(rows, dtype=np.int64)]))

@@ -11,6 +11,7 @@ from hwnas.oneshot import (
     Aim,
     ExpectedCost,
     TrainingSettings,
+    load_trained,
     make_method,
     read_training,
     tell_devices_apart,
@@ -187,6 +188,21 @@ def test_what_does_not_belong_together_is_refused(tmp_path):
             aim=aims["phone"],
             folder=tmp_path,
         )
+
+
+def test_the_weights_of_a_finished_training_can_be_taken_whatever_it_aimed_at(tmp_path):
+    recipe = default_recipe(TASK, epochs=2, batch_size=16, average=0.9)
+    settings, aims = TrainingSettings({}, seed=3, bn_statistics=16), aims_of()
+    methods = {name: make_method("dmasking", SPACE, epochs=2) for name in aims}
+    whole, other = Supernet(SPACE, seed=3), Supernet(SPACE, seed=4)
+    with pytest.raises(EvaluatorError, match="missing or unfinished; run the search for all devices again"):
+        load_trained("dmasking", other, TASK, recipe, settings, tmp_path)
+    train_one_shot(methods, whole, TASK, recipe, settings, aim=aims, folder=tmp_path)
+    load_trained("dmasking", other, TASK, recipe, settings, tmp_path)
+    own = other.shared()
+    assert all(torch.equal(tensor, own[name]) for name, tensor in whole.shared().items())
+    with pytest.raises(EvaluatorError, match="belongs to method"):
+        load_trained("pvnas", other, TASK, recipe, settings, tmp_path)
 
 
 def test_a_damaged_record_of_several_devices_is_refused(tmp_path):

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from made_tables import made_table
+from simulated_device import AdditiveBackend
 
 import hwnas
 from hwnas._cli import main
+from hwnas._runs._metrics import value_of
 from hwnas.costs import SpaceCosts
 from hwnas.oneshot import read_training
 from hwnas.testing._oneshot import KnownSpace
@@ -190,6 +192,29 @@ def test_a_device_without_a_budget_and_other_budgets(tables, prices, budgets, tm
     phone, board = read_training(tmp_path / "both" / "evaluator" / "oneshot.json").devices.values()
     assert (phone.cost, phone.is_budget, phone.counts) == ("params", True, True)
     assert (board.cost, board.reference) == ("latency_ms", budgets["board"])
+
+
+class Device(AdditiveBackend):
+    """A device with a name."""
+
+    def __init__(self, name, times):
+        super().__init__(image_channels=1, slower=lambda op: times)
+        self.name = name
+
+    def identity(self):
+        return {"device": "simulated", "chip": self.name}
+
+
+def test_networks_are_measured_on_the_device_that_is_here(tmp_path):
+    phone, board = Device("phone", 1.0), Device("board", 3.0)
+    tables = [tmp_path / "phone.json", tmp_path / "board.json"]
+    for device, table in zip((phone, board), tables, strict=True):
+        hwnas.profile(SPACE, device, out=table, networks=2)
+    result = search(tmp_path / "both", tables, strategy="dash", device=phone, offline=False, samples=10)
+    for name, networks in result.devices.items():
+        assert {network["latency_ms"]["measured"] is not None for network in networks} == {name == "phone"}
+        assert all(value_of(network, "test") is not None for network in networks)
+    assert read_training(tmp_path / "both" / "evaluator" / "oneshot.json").is_shared  # no budgets
 
 
 @pytest.mark.parametrize(
