@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hwnas._costs._cost import LATENCY, cost_named, cost_of_key, name_of_key
 from hwnas._costs._space_costs import SpaceCosts
-from hwnas._errors import HwnasError
+from hwnas._errors import BudgetError, HwnasError
 from hwnas._pipeline._oneshot_strategy import OneShotStrategy
 from hwnas._pipeline._setup import DeviceCosts, SearchCosts, SearchSetup
 from hwnas._pipeline._setup_costs import training_cost
@@ -141,11 +141,37 @@ def tell_training(setup: SearchSetup, progress: TextProgress) -> None:
 
 
 def _aim_of_device(settings: SearchSettings, device: DeviceCosts, counts: str) -> Aim:
-    """Return what a training for several devices aims at for one of them."""
+    """Return what a training for several devices aims at for one of them.
+
+    Raises:
+        BudgetError: No network meets all budgets of the device.
+    """
     upper = device.device.latency_budget_ms
     budgets = {**settings.budgets, **({} if upper is None else {LATENCY.key: upper})}
     alone = replace(settings, devices={}, budgets=budgets)
-    return _aim_of(alone, device.costs, device.tail, training_cost(device.table, device.costs), counts)
+    aim = _aim_of(alone, device.costs, device.tail, training_cost(device.table, device.costs), counts)
+    _require_network(device, aim)
+    return aim
+
+
+def _require_network(device: DeviceCosts, aim: Aim) -> None:
+    """Refuse budgets that some networks meet one by one, but none meets together, before anything is trained.
+
+    Raises:
+        BudgetError: Naming the device.
+    """
+    from hwnas.oneshot import Solver, uniform
+
+    if len(aim.budgets) < 2:
+        return
+    try:
+        Solver(device.costs).solve(uniform(device.costs.space), aim.budgets)
+    except BudgetError:
+        flags = " and ".join(cost_named(name).budget_option for name in aim.budgets)
+        raise BudgetError(
+            f"{device.device.name}: no network of the space meets {flags} together; raise one of them, or leave the "
+            "device out of --tables"
+        ) from None
 
 
 def _aim_of(

@@ -240,6 +240,18 @@ def test_a_budget_that_no_network_meets_names_the_device(tables, tmp_path):
         search(tmp_path / "run", tables, latency_budget={"board": "0.001us"})
 
 
+def test_budgets_that_no_network_meets_together_name_the_device_before_the_training(tables, prices, tmp_path):
+    """The fastest network of board has more parameters than the smallest one."""
+    params = dict(zip(map(tuple, GRID.tolist()), SpaceCosts(SPACE, None).cost("params")(GRID).tolist(), strict=True))
+    fastest = min(prices["board"], key=prices["board"].__getitem__)
+    assert params[fastest] > min(params.values())
+    budget = {"board": 1.0001 * prices["board"][fastest]}
+    lines = []
+    with pytest.raises(hwnas.HwnasError, match="board: no network of the space meets --params-budget and --latency-b"):
+        search(tmp_path / "run", tables, lines, latency_budget=budget, budgets={"params": min(params.values())})
+    assert not any("loss" in line for line in lines)
+
+
 def test_a_damaged_record_stops_the_search(whole, tables, budgets, tmp_path):
     out = tmp_path / "both"
     shutil.copytree(whole[0], out)
