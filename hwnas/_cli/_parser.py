@@ -17,6 +17,7 @@ _NAMED = {
     "space": "--space",
     "task": "--task",
     "strategy": "--strategy",
+    "one-shot": "--strategy",
     "evaluator": "--evaluator",
     "device": "--device",
 }
@@ -42,8 +43,10 @@ class OneLineParser(argparse.ArgumentParser):
             return text
         from hwnas._common._plugins import plugin_names
 
-        names = {option: printable(", ".join(plugin_names(kind))) for kind, option in taken.items()}
-        lines = [f"{option} of plug-ins: {listed}\n" for option, listed in names.items() if listed]
+        names: dict[str, dict[str, None]] = {}
+        for kind, option in taken.items():
+            names.setdefault(option, {}).update(dict.fromkeys(plugin_names(kind)))
+        lines = [f"{option} of plug-ins: {printable(', '.join(own))}\n" for option, own in names.items() if own]
         return text + "".join(["\n", *lines] if lines else [])
 
 

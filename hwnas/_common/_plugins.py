@@ -1,4 +1,4 @@
-"""Plug-ins: spaces, tasks, strategies, evaluators, devices and costs that other distributions bring as entry points.
+"""Plug-ins: spaces, tasks, strategies, evaluators and so on (`KINDS`) that other distributions bring as entry points.
 
 Names are read from the distributions' metadata; a plug-in's own code runs when it is requested by name. Operators are
 only listed here: `profilers` itself loads them, in whatever process meets an op of theirs.
@@ -22,6 +22,7 @@ KINDS = {
     "space": "hwnas.spaces",
     "task": "hwnas.tasks",
     "strategy": "hwnas.strategies",
+    "one-shot": "hwnas.oneshot",
     "evaluator": "hwnas.evaluators",
     "device": "hwnas.profilers",
     "operator": "hwnas.operators",
@@ -152,14 +153,15 @@ def installed(own: Mapping[str, Iterable[str]]) -> list[Installed]:
     """Return everything that has a name, by kind, ours first.
 
     Args:
-        own: Our own names by kind.
+        own: Our own names by kind; one-shot methods are among the strategies.
     """
     entries = []
     for kind in KINDS:
-        ours, about = list(own[kind]), ABOUT.get(kind, {})
+        ours, about = list(own.get(kind, ())), ABOUT.get(kind, {})
+        taken = own["strategy"] if kind == "one-shot" else ours  # --strategy names both
         entries += [Installed(kind, name, "hwnas", about.get(name, "")) for name in ours]
         for name in plugin_names(kind):
-            entries.append(Installed(kind, name, distribution_of(kind, name), usable=name not in ours))
+            entries.append(Installed(kind, name, distribution_of(kind, name), usable=name not in taken))
     return entries
 
 

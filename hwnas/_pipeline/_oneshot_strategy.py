@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas._costs._cost import name_of_key
 from hwnas._costs._space_costs import SpaceCosts
-from hwnas._errors import BudgetError, HwnasError
+from hwnas._errors import HwnasError
+from hwnas._pipeline._oneshot_source import Source
 from hwnas.oneshot import method_options
-from search import Constraint, Objective, OptionValue, Problem, StrategyOption, Suggestion, check_options
+from search import OptionValue, Problem, StrategyOption, Suggestion, check_options
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from hwnas.oneshot import Solver, TrainingRecord
+    from hwnas._pipeline._setup import DeviceCosts
 
 IntArray = npt.NDArray[np.int64]
 
@@ -36,23 +33,11 @@ SINGLE = StrategyOption(
 )
 _COMMON = (RUNGS, COST, SINGLE)
 """Options that the strategies of all methods have."""
-_NETWORKS = 2000
-"""Random networks whose prices give the ladder of budgets."""
-_TIGHTER, _TRIES = 0.98, 5
-_ROUNDS, _DRAWS, _FLATTER = 24, 256, 1.3
+_LEAST = 8
+"""Suggestions that are looked at together, at least."""
 
-
-@dataclass(frozen=True)
-class _Learned:
-    """Where the strategy finds what was learned.
-
-    Attributes:
-        file: What the training wrote.
-        costs: Costs of the space by its table.
-    """
-
-    file: Path
-    costs: SpaceCosts
+Admit = Callable[[IntArray], IntArray]
+"""Selects rows ``(n, d)`` that may be tried, each once, in their order."""
 
 
 class OneShotStrategy:
@@ -62,7 +47,8 @@ class OneShotStrategy:
     quantiles of the prices of random networks below it. Other budgets hold on every rung. The rungs are solved exactly
     by the table (`hwnas.oneshot.Solver`) for each distribution of the training; budgets of estimated costs follow the
     search's correction of the estimates. Draws get flatter where the distribution has nothing new to give. Nothing is
-    proposed twice, and nothing over a budget that is known: the study sees to both.
+    proposed twice, and nothing over a budget that is known: the study sees to both. For each of several devices as many
+    networks are proposed as for the others, from its own distributions within its own budgets.
 
     `propose` depends on its arguments and on the training's file alone.
 
@@ -75,6 +61,7 @@ class OneShotStrategy:
         method: Name of the method.
         method_options: The options that are the method's.
         single: Share of the weights' steps that train one network.
+        sources: What the training suggests for each device; empty outside a search.
 
     Raises:
         SearchError: An option is unknown or its value is not allowed.
@@ -90,18 +77,19 @@ class OneShotStrategy:
         self.single = float(given.get(SINGLE.name, SINGLE.default))
         self.method_options: dict[str, OptionValue] = {n: v for n, v in changed.items() if n not in _names(_COMMON)}
         self._own = {n: v for n, v in changed.items() if n in _names(_COMMON)}
-        self._learned: _Learned | None = None
-        self._solved: dict[tuple[object, ...], tuple[int, ...] | None] = {}
+        self.sources: tuple[Source, ...] = ()
 
-    def bound(self, file: Path, costs: SpaceCosts) -> OneShotStrategy:
+    def bound(self, file: Path, costs: SpaceCosts, devices: Sequence[DeviceCosts] = ()) -> OneShotStrategy:
         """Return the strategy of a search.
 
         Args:
             file: What the training of this search writes.
             costs: Costs of the space by its table.
+            devices: The devices of a search for several, each with a table of its own.
         """
-        own = OneShotStrategy(self.method, {**self.method_options, **self._own})
-        own._learned = _Learned(file, costs)
+        own, rungs = OneShotStrategy(self.method, {**self.method_options, **self._own}), self._rungs
+        own.sources = tuple(Source(file, d.costs, rungs, d.device.name, d.alone) for d in devices)
+        own.sources = own.sources or (Source(file, costs, rungs),)
         return own
 
     @property
@@ -109,20 +97,23 @@ class OneShotStrategy:
         """When the training counts the expected cost: ``"budget"``, ``"always"`` or ``"never"``."""
         return str(self._own.get(COST.name, COST.default))
 
+    @property
+    def _rungs(self) -> int:
+        return int(self._own.get(RUNGS.name, RUNGS.default))
+
     def opening(self, problem: Problem, count: int, seed: int) -> IntArray:
         """Return the codes ``(count, d)`` that the first batch begins with; fewer where there are no more.
 
         Raises:
             EvaluatorError: The training's file is missing or damaged.
         """
-        rng = np.random.default_rng([seed, 1])
-        rows: dict[tuple[int, ...], None] = {}
-        for row in self._suggestions(problem, rng):
-            if len(rows) >= count:
-                break
-            if row not in rows and bool(problem.admissible(np.array([row]))[0]):
-                rows[row] = None
-        return np.array(list(rows), dtype=np.int64).reshape(len(rows), problem.domain.dimension)
+
+        def admit(codes: IntArray) -> IntArray:
+            """Select the admissible rows, each once."""
+            first = list(dict.fromkeys(map(tuple, codes[problem.admissible(codes)].tolist())))
+            return np.array(first, dtype=np.int64).reshape(len(first), problem.domain.dimension)
+
+        return self._gathered(problem, count, admit, np.random.default_rng([seed, 1]))
 
     def propose(self, context: Any, n: int, rng: np.random.Generator) -> Suggestion:
         """Suggest up to `n` architectures.
@@ -135,117 +126,43 @@ class OneShotStrategy:
         Raises:
             EvaluatorError: The training's file is missing or damaged.
         """
-        problem: Problem = context.problem
-        admitted = np.empty((0, problem.domain.dimension), dtype=np.int64)
-        waiting: list[tuple[int, ...]] = []
-        for row in self._suggestions(problem, rng):
-            waiting.append(row)
-            if len(waiting) >= n:
-                admitted = context.admit(np.concatenate([admitted, np.array(waiting, dtype=np.int64)]))
-                waiting = []
-                if len(admitted) >= n:
-                    break
-        rest = np.array(waiting, dtype=np.int64).reshape(len(waiting), problem.domain.dimension)
-        return Suggestion(context.admit(np.concatenate([admitted, rest]))[:n])
+        return Suggestion(self._gathered(context.problem, n, context.admit, rng))
 
-    def _suggestions(self, problem: Problem, rng: np.random.Generator) -> Iterator[tuple[int, ...]]:
-        """Yield canonical rows: those of the ladder, then draws, over and over; not all are admissible or new."""
-        for budgets in self._ladder(problem):
-            for number in range(len(self._distributions)):
-                row = self._row(number, budgets, problem)
-                if row is not None:
-                    yield row
-        yield from self._draws(problem, rng)
-
-    def _draws(self, problem: Problem, rng: np.random.Generator) -> Iterator[tuple[int, ...]]:
-        """Yield draws of the distributions in turn, of flatter ones in each later round."""
-        from hwnas.oneshot import sample_codes
-
-        for place in range(_ROUNDS):
-            heat = _FLATTER**place
-            for distribution in self._distributions:
-                flat = [vector.clamp(min=1e-6) ** (1 / heat) for vector in distribution]
-                drawn = sample_codes([vector / vector.sum() for vector in flat], _DRAWS, rng)
-                drawn = problem.domain.canonicalise(drawn)
-                for row in drawn[problem.admissible(drawn)]:
-                    yield tuple(row.tolist())
-
-    def _row(self, number: int, budgets: Mapping[str, float], problem: Problem) -> tuple[int, ...] | None:
-        """Return the most probable row within budgets of the table that the problem admits, too; None without one."""
-        tighter = dict(budgets)
-        for _ in range(_TRIES):
-            row = self._solve(number, tighter)
-            if row is None or bool(problem.admissible(np.array([row]))[0]):
-                return row
-            tighter = {name: _TIGHTER * upper for name, upper in tighter.items()}
-        return None
-
-    def _solve(self, number: int, budgets: Mapping[str, float]) -> tuple[int, ...] | None:
-        place = (number, *sorted(budgets.items()))
-        if place not in self._solved:
-            try:
-                arch = self._solver.solve(self._distributions[number], budgets).architecture
-            except BudgetError:
-                self._solved[place] = None
-            else:
-                self._solved[place] = tuple(self._bound.costs.space.encode(arch).tolist())
-        return self._solved[place]
-
-    def _ladder(self, problem: Problem) -> list[dict[str, float]]:
-        """Return budgets as the table prices networks, the widest first."""
-        uppers = {c.name: c.upper for c in problem.constraints if c.cost_function is not None and np.isfinite(c.upper)}
-        scales = {key: self._scale(problem, key) for key in uppers}
-        fixed = {name_of_key(key): upper * scales[key] for key, upper in uppers.items()}
-        key = self._record.cost
-        if key is None:
-            return [fixed]
-        prices = self._prices(key)
-        top = fixed.get(name_of_key(key), np.inf)
-        within = prices[prices < top]
-        count = int(self._own.get(RUNGS.name, RUNGS.default))
-        shares = np.arange(count - 1, 0, -1) / count
-        rungs = np.quantile(within, shares).tolist() if len(within) else []
-        return [fixed, *({**fixed, name_of_key(key): upper} for upper in rungs)]
-
-    def _scale(self, problem: Problem, key: str) -> float:
-        """Return how many times the problem's expectation of a cost the table's price is, in the median."""
-        parts: list[Constraint | Objective] = [*problem.constraints, *problem.objectives]
-        functions = [part.cost_function for part in parts if part.name == key and part.cost_function is not None]
-        expected = np.asarray(functions[0](self._networks))
-        return float(np.nanmedian(self._prices(key) / expected))
-
-    def _prices(self, key: str) -> npt.NDArray[np.float64]:
-        return self._bound.costs.cost(key)(self._networks)
-
-    @property
-    def _bound(self) -> _Learned:
-        if self._learned is None:
+    def _gathered(self, problem: Problem, count: int, admit: Admit, rng: np.random.Generator) -> IntArray:
+        """Return up to `count` admitted rows ``(k, d)``, as many of each source as of the others, in turns."""
+        if not self.sources:
             raise HwnasError(f"strategy {self.method} proposes what a search has trained; pass it to hwnas.search")
-        return self._learned
+        start = int(rng.integers(len(self.sources))) if len(self.sources) > 1 else 0
+        sources = [*self.sources[start:], *self.sources[:start]]
+        streams = {number: source.suggestions(problem, rng) for number, source in enumerate(sources)}
+        taken: dict[int, list[IntArray]] = {number: [] for number in streams}
+        chosen = np.empty((0, problem.domain.dimension), dtype=np.int64)
+        while streams and len(chosen) < count:
+            share = -(-(count - len(chosen)) // len(streams))
+            for number in list(streams):
+                wanted = min(share, count - len(chosen))
+                rows, left = _next_rows(streams[number], wanted, chosen, admit)
+                chosen = np.concatenate([chosen, rows])
+                taken[number] += list(rows)
+                streams[number] = left
+                if len(rows) < wanted:
+                    del streams[number]  # it has no more
+        turns = [row for rows in zip_longest(*taken.values()) for row in rows if row is not None]
+        return np.array(turns, dtype=np.int64).reshape(len(turns), problem.domain.dimension)
 
-    @cached_property
-    def _record(self) -> TrainingRecord:
-        from hwnas.oneshot import read_training
 
-        return read_training(self._bound.file)
-
-    @cached_property
-    def _distributions(self) -> Sequence[Sequence[Tensor]]:
-        import torch
-
-        return [[torch.tensor(vector, dtype=torch.float64) for vector in own] for own in self._record.snapshots]
-
-    @cached_property
-    def _solver(self) -> Solver:
-        from hwnas.oneshot import Solver
-
-        return Solver(self._bound.costs)
-
-    @cached_property
-    def _networks(self) -> IntArray:
-        space = self._bound.costs.space
-        rows = [space.encode(arch) for arch in space.sample(_NETWORKS, np.random.default_rng(0))]
-        return space.canonical_codes(np.array(rows, dtype=np.int64))
+def _next_rows(
+    stream: Iterator[tuple[int, ...]], wanted: int, chosen: IntArray, admit: Admit
+) -> tuple[IntArray, Iterator[tuple[int, ...]]]:
+    """Return up to `wanted` rows that are admitted beside what is chosen already, and what follows them."""
+    known = admitted = chosen
+    while len(admitted) - len(known) < wanted:
+        rows = list(islice(stream, max(_LEAST, wanted)))
+        if not rows:
+            break
+        admitted = admit(np.concatenate([admitted, np.array(rows, dtype=np.int64)]))
+    new = admitted[len(known) :]
+    return new[:wanted], chain(map(tuple, new[wanted:].tolist()), stream)
 
 
 def one_shot_options(method: str) -> tuple[StrategyOption, ...]:

@@ -10,6 +10,7 @@ from hwnas._pipeline._deliver import deliver
 from hwnas._pipeline._deliver_several import close_search, deliver_devices
 from hwnas._pipeline._evaluation import prepare_evaluators, start_workers
 from hwnas._pipeline._measuring import resolve_measuring
+from hwnas._pipeline._oneshot import take_distribution
 from hwnas._pipeline._overrides import Overrides
 from hwnas._pipeline._reference_tails import save_tails
 from hwnas._pipeline._restore import restore_study
@@ -133,3 +134,4 @@ def _save_warm_start(setup: SearchSetup, progress: TextProgress) -> None:
     warm_start.save(setup.run.path)
     if setup.evaluator.shares_weights and copy_training(setup.run, warm_start.source):
         progress(f"the supernet is copied from {warm_start.source}")
+    take_distribution(setup, warm_start.source)

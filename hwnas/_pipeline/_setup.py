@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from hwnas._costs._cost import LATENCY
 from hwnas._costs._space_costs import CostOfCodes, SpaceCosts
 from hwnas._pipeline._start import Start
 from hwnas._runs._journal import TrialJournal
@@ -21,7 +22,10 @@ from hwnas.tasks import DEFAULT_METRIC, Metric, Task
 from hwnas.training import CostFunction
 from latency_tables import LatencyTable
 from profilers import Backend, References, ReferenceTimer
-from search import Problem, Strategy
+from search import Constraint, Problem, Strategy
+
+ANY_BUDGET = "latency_budgets"
+"""The constraint of a search for several devices: a network keeps the latency budget of one of them at least."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,9 @@ class DeviceCosts:
         backend: Measures on it; None where it is not available here.
         place: Where it is, as ``--device`` says it.
         statistic: Which statistic of its latency counts.
-        latency_ms: Its table's predictions of q10, codes ``(n, d)`` to milliseconds ``(n,)``.
-        bound_ms: What its budget binds, likewise: the statistic that counts, as far as its table knows it.
+        costs: Costs of the space by its table, whose latencies are q10.
+        tail: How many times that the latency is that its budget binds, as far as its table knows.
+        bound_ms: That latency, codes ``(n, d)`` to milliseconds ``(n,)``.
     """
 
     device: NamedDevice
@@ -77,8 +82,20 @@ class DeviceCosts:
     backend: Backend | None
     place: str
     statistic: str
-    latency_ms: CostOfCodes
+    costs: SpaceCosts
+    tail: float
     bound_ms: CostOfCodes
+
+    @property
+    def latency_ms(self) -> CostOfCodes:
+        """Its table's predictions, codes ``(n, d)`` to milliseconds ``(n,)``."""
+        return self.costs.latency_ms
+
+    def alone(self, problem: Problem) -> Problem:
+        """Return a problem for several devices with the latency budget of this one in place of that of any."""
+        others, upper = [c for c in problem.constraints if c.name != ANY_BUDGET], self.device.latency_budget_ms
+        own = [] if upper is None else [Constraint(LATENCY.key, self.bound_ms, upper)]
+        return replace(problem, constraints=(*others, *own))
 
     @property
     def threads(self) -> int:

@@ -33,10 +33,10 @@ def resolve_costs(
     functions: dict[str, CostOfCodes] = {cost.key: space_costs.cost(cost.key) for cost in COSTS.values()}
     if settings.latency_column is not None:
         functions["latency_ms"] = _column_cost(inputs.space, inputs.evaluator, settings.latency_column, progress)
-    return SearchCosts(space_costs, functions, None if table is None else _training_cost(table, space_costs))
+    return SearchCosts(space_costs, functions, None if table is None else training_cost(table, space_costs))
 
 
-def _training_cost(table: LatencyTable, space_costs: SpaceCosts) -> CostFunction:
+def training_cost(table: LatencyTable, space_costs: SpaceCosts) -> CostFunction:
     """Return latency as a cost for training; its name, stored in checkpoints, depends on the table's content."""
     digest = hashlib.sha256(dump_table(table).encode()).hexdigest()
     return CostFunction(f"latency_ms of table {digest[:16]}", space_costs.latency_ms)

@@ -46,7 +46,7 @@ def resolve_inputs(
     strategy = overrides.strategy or make_strategy(settings.strategy_name, **settings.all_strategy_options)
     if overrides.backend is None:
         make_search_backend(settings)
-    require_one_shot(settings, strategy, own_evaluator=overrides.evaluator is not None)
+    require_one_shot(settings, out, strategy, own_evaluator=overrides.evaluator is not None)
     require_use(settings, own_evaluator=overrides.evaluator is not None, own_space=overrides.space is not None)
     task = resolve_task(settings, overrides, progress)
     space = resolve_space(settings, overrides, task)

@@ -20,7 +20,7 @@ from hwnas._devices._make import make_backend
 from hwnas._errors import BudgetError, HwnasError, RunError
 from hwnas._pipeline._expected import expected_latency
 from hwnas._pipeline._overrides import Overrides
-from hwnas._pipeline._setup import DeviceCosts, SearchCosts, SearchInputs
+from hwnas._pipeline._setup import ANY_BUDGET, DeviceCosts, SearchCosts, SearchInputs
 from hwnas._pipeline._setup_table import require_grade
 from hwnas._pipeline._train_precision import training_device
 from hwnas._runs._agreement import PREDICTED
@@ -40,7 +40,6 @@ from search import Constraint
 
 _TABLES = "tables"
 """Folder of the run's copies of the tables."""
-_ANY = "latency_budgets"
 
 
 def resolve_devices(
@@ -97,7 +96,7 @@ def budgets_of_any(devices: Sequence[DeviceCosts]) -> tuple[Constraint, ...]:
         shares: npt.NDArray[np.float64] = np.min([bound(codes) / upper for bound, upper in bounds], axis=0)
         return shares
 
-    return (Constraint(_ANY, nearest, 1.0),)
+    return (Constraint(ANY_BUDGET, nearest, 1.0),)
 
 
 def save_device_tables(run: Run, devices: Sequence[DeviceCosts]) -> None:
@@ -139,8 +138,9 @@ def _resolved(
     same = first.table is not None and dump_table(first.table) == dump_table(table)
     costs = first if same else SpaceCosts(space, table, batch=settings.batch, precision=settings.precision)
     statistic = (settings.latency_statistic or DEFAULT_STATISTIC) if backend is not None else PREDICTED
-    bound_ms = expected_latency(costs, statistic, tails_of(table) or {})
-    return DeviceCosts(device, table, backend, place, statistic, costs.latency_ms, bound_ms)
+    tails = tails_of(table) or {}
+    bound_ms = expected_latency(costs, statistic, tails)
+    return DeviceCosts(device, table, backend, place, statistic, costs, tails.get(statistic, 1.0), bound_ms)
 
 
 def _backend(

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import search
-from hwnas._common._plugins import load_plugin, make_plugin, plugin_names, refuse_shadow, takes
+from hwnas._common._plugins import (
+    PluginError,
+    distribution_of,
+    load_plugin,
+    make_plugin,
+    plugin_names,
+    refuse_shadow,
+    takes,
+)
 from hwnas._pipeline._oneshot_strategy import OneShotStrategy, one_shot_options
 from hwnas.oneshot import METHODS
 from search import OptionValue, SearchError, Strategy, StrategyOption
@@ -14,7 +22,7 @@ from search import OptionValue, SearchError, Strategy, StrategyOption
 def strategy_names() -> list[str]:
     """Return the strategies that `make_strategy` takes: ours without their variants, one-shot methods, plug-ins."""
     ours = [*search.strategy_names(), *METHODS]
-    return [*search.STRATEGIES, *METHODS, *plugin_names("strategy", ours)]
+    return [*search.STRATEGIES, *METHODS, *plugin_names("strategy", ours), *plugin_names("one-shot", ours)]
 
 
 def strategy_options(name: str) -> tuple[StrategyOption, ...]:
@@ -28,7 +36,7 @@ def strategy_options(name: str) -> tuple[StrategyOption, ...]:
     """
     if name in search.strategy_names():
         return search.strategy_options(name)
-    if name in METHODS:
+    if _is_one_shot(name):
         return one_shot_options(name)
     maker = load_plugin("strategy", name)
     if maker is None:
@@ -60,10 +68,11 @@ def make_strategy(name: str, **options: object) -> Strategy:
         PluginError: A plug-in cannot be used.
     """
     if name in search.strategy_names():
-        refuse_shadow("strategy", name)
+        _refuse_shadows(name)
         return search.make_strategy(name, **options)
-    if name in METHODS:
-        refuse_shadow("strategy", name)
+    if _is_one_shot(name):
+        if name in METHODS:
+            _refuse_shadows(name)
         return OneShotStrategy(name, options)
     declared = strategy_options(name)
     if declared:
@@ -72,6 +81,27 @@ def make_strategy(name: str, **options: object) -> Strategy:
         _require_taken(name, options)
     made: Strategy = make_plugin("strategy", name, wants=("name", "propose"), **options)
     return made
+
+
+def _is_one_shot(name: str) -> bool:
+    """Return whether a name that is none of `search` is that of a one-shot method.
+
+    Raises:
+        PluginError: Plug-ins provide a strategy and a one-shot method of this name.
+    """
+    if name in METHODS:
+        return True
+    if name not in plugin_names("one-shot"):
+        return False
+    if other := distribution_of("strategy", name):
+        both = f"{other} provides a strategy {name!r} and {distribution_of('one-shot', name)} a one-shot method"
+        raise PluginError(f"{both} of this name; uninstall one of them")
+    return True
+
+
+def _refuse_shadows(name: str) -> None:
+    for kind in ("strategy", "one-shot"):
+        refuse_shadow(kind, name)
 
 
 def _require_taken(name: str, options: Iterable[str]) -> None:

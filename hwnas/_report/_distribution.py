@@ -10,7 +10,7 @@ from hwnas._common._canvas import BLUE, GREY, ORANGE, make_figure, png
 from hwnas._common._text import printable
 from hwnas._costs._cost import axis_label, cost_of_key
 from hwnas._report._html import escape, image
-from hwnas.oneshot import TrainingRecord
+from hwnas.oneshot import EpochRecord, TrainingRecord
 
 _SMALL = 0.005
 """Probabilities below are summed up."""
@@ -59,7 +59,49 @@ def distribution_section(record: TrainingRecord | None, pictures: dict[str, byte
         "independent. Networks come from this distribution: the most probable one within each of a ladder of budgets, "
         "then draws.</p>",
     ]
-    count = len(record.snapshots)
+    return "".join([*parts, *_snapshots(record)])
+
+
+def distributions_section(record: TrainingRecord | None, pictures: dict[str, bytes]) -> str:
+    """Return the section about the distributions of several devices; nothing without a one-shot training for them."""
+    if record is None or not record.devices:
+        return ""
+    shared = (
+        "One distribution serves all devices: what it learned from does not depend on their latency tables. Each "
+        "device takes from it what is most probable within its own budgets."
+        if record.is_shared
+        else "Each device has a distribution of its own, learned with its own table and budgets. They share the "
+        "weights, and took turns in the steps of the training: each got an equal share."
+    )
+    parts = [f"<h2>How the distributions developed</h2><p>{escape(record.cost_line)}. {shared}</p>"]
+    for name in record.devices:
+        own, last = record.of(name), record.devices[name].epochs[-1]
+        parts += [
+            f"<h3>Distribution of {escape(name)}</h3><p>{escape(_came_to(own, last))}{_aim(own)}</p>",
+            image(pictures, picture_name(name), f"Expected cost and entropy over the epochs, for {name}"),
+            "<details><summary>Probabilities</summary>",
+            *_snapshots(own),
+            "</details>",
+        ]
+    return "".join(parts)
+
+
+def picture_name(device: str) -> str:
+    """Return the name of the picture of one of several devices."""
+    return f"distribution-{device}"
+
+
+def _came_to(record: TrainingRecord, last: EpochRecord) -> str:
+    cost = None if record.cost is None else cost_of_key(record.cost)
+    entropy = f"entropy {last.entropy:.0%}"
+    if cost is None or last.expected is None:
+        return f"At the end: {entropy}."
+    return f"At the end: expected {cost.title} {cost.format(last.expected)}, {entropy}."
+
+
+def _snapshots(record: TrainingRecord) -> list[str]:
+    """Return the probabilities of each distribution that networks are taken from."""
+    parts, count = list[str](), len(record.snapshots)
     for number, snapshot in enumerate(record.snapshots):
         title = f"Distribution {count - number} of {count}"
         shown = _probabilities(record, snapshot)
@@ -67,7 +109,7 @@ def distribution_section(record: TrainingRecord | None, pictures: dict[str, byte
             parts.append(f"<details><summary>{title}</summary>{shown}</details>")
         else:
             parts += [f"<h3>{title}</h3>" if count > 1 else "", shown]
-    return "".join(parts)
+    return parts
 
 
 def _aim(record: TrainingRecord) -> str:

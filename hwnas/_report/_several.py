@@ -6,14 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hwnas._common._canvas import NoPictureError, pictures_of
 from hwnas._costs._cost import LATENCY
 from hwnas._errors import RunError
+from hwnas._report._distribution import distribution_plot, distributions_section, picture_name
 from hwnas._report._html import escape, page
 from hwnas._runs._delivered import written_compared, written_latency, written_test
 from hwnas._runs._front import keeps, pick_network, usual_pick
 from hwnas._runs._metrics import value_of
 from hwnas._runs._run import Run
 from hwnas._runs._several import FOLDER
+from hwnas._runs._training import one_shot_training
+from hwnas.oneshot import TrainingRecord
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class DeviceFront:
 
 
 def write_devices(run: Run, fronts: Sequence[DeviceFront]) -> None:
-    """Write ``report.html`` of a search for several devices.
+    """Write ``report.html`` of a search for several devices and, where matplotlib can draw, the PNG files it shows.
 
     Args:
         run: The search's run.
@@ -45,7 +49,26 @@ def write_devices(run: Run, fronts: Sequence[DeviceFront]) -> None:
     parts = [f"<h1>hwnas: {escape(run.path.name)}</h1>", f"<p>{escape(_summary(run, names))}</p>"]
     parts += [_devices_table(run, fronts)]
     parts += [_front_table(front, names) for front in fronts if front.run is not None]
+    parts += [_distributions(run)]
     run.write("report.html", page(run.path.name, "\n".join(parts)))
+
+
+def _distributions(run: Run) -> str:
+    """Return the section about what a one-shot method learned for each device, and write its pictures."""
+    training = one_shot_training(run)
+    if training is None or not training.devices:
+        return ""
+    try:
+        pictures = pictures_of(lambda: _pictures(training))
+    except NoPictureError:
+        pictures = {}  # the reports of the devices say why
+    for name, data in pictures.items():
+        run.write(f"{name}.png", data)
+    return distributions_section(training, pictures)
+
+
+def _pictures(training: TrainingRecord) -> dict[str, bytes]:
+    return {picture_name(name): distribution_plot(training.of(name)) for name in training.devices}
 
 
 def _summary(run: Run, names: Sequence[str]) -> str:

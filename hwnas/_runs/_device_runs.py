@@ -10,6 +10,11 @@ from hwnas._runs._run import Run
 from hwnas._runs._several import FOLDER, NamedDevice
 
 
+def is_device_run(out: Path, source: str) -> bool:
+    """Return whether a folder is that of the run that delivers for one of the devices of another run, `source`."""
+    return out.absolute().parent == Path(source).absolute() / FOLDER
+
+
 def device_runs(path: Path, devices: Sequence[NamedDevice]) -> dict[str, Run]:
     """Return the runs of the devices of a search, by name; those that delivered nothing yet are left out.
 

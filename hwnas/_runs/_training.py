@@ -15,4 +15,4 @@ def one_shot_training(run: Run) -> TrainingRecord | None:
         record = read_training(path) if path.exists() else None
     except EvaluatorError:
         return None
-    return record if record is not None and record.epochs else None
+    return record if record is not None and record.epochs_done else None

@@ -16,7 +16,7 @@ from hwnas.tasks import Task
 from hwnas.training import Recipe, StepProgress
 
 if TYPE_CHECKING:
-    from hwnas.oneshot import Aim
+    from hwnas.oneshot import Aim, OneShotMethod
     from hwnas.training import Teacher
 
 
@@ -40,7 +40,9 @@ class OneShotEvaluator(SupernetEvaluator):
         single: Share of the weights' steps that train one drawn network in place of the mixture.
 
     Attributes:
-        aim: The cost that the training counts; set before `prepare`, None where costs do not count.
+        aim: The cost that the training counts, or that of each of several devices, by name; set before `prepare`, None
+            where costs do not count.
+        trains: Whether `prepare` trains; it takes weights that are trained already where not.
 
     Raises:
         EvaluatorError: The space cannot be mixed, or the recipe says how networks are sampled.
@@ -93,7 +95,8 @@ class OneShotEvaluator(SupernetEvaluator):
         )
         self.method, self.method_options = method, dict(method_options)
         self.single = single
-        self.aim: Aim | None = None
+        self.aim: Aim | Mapping[str, Aim] | None = None
+        self.trains = True
 
     @property
     def settings(self) -> dict[str, object]:
@@ -106,22 +109,36 @@ class OneShotEvaluator(SupernetEvaluator):
         return {**super().__getstate__(), "aim": None}
 
     def prepare(self, workdir: Path, progress: StepProgress | None = None) -> None:
-        """Train, or continue from ``supernet.pt`` in the folder; writes ``oneshot.json`` beside it."""
-        from hwnas.oneshot import Beginning, TrainingSettings, make_method, train_one_shot
+        """Train, or continue from ``supernet.pt`` in the folder; writes ``oneshot.json`` beside it.
+
+        Several devices have a distribution each, unless nothing that the method learns from tells them apart.
+        """
+        from hwnas.oneshot import Beginning, TrainingSettings, load_trained, tell_devices_apart, train_one_shot
         from hwnas.training import Supernet
 
         supernet = Supernet(self.space, seed=self.seed)
         options: dict[str, Any] = dict(self.method_options)
-        method = make_method(self.method, self.space, epochs=self.recipe.epochs, **options)
+        settings = TrainingSettings(options, self.seed, self.device, self.threads, self.bn_statistics, self.single)
+        if not self.trains:
+            load_trained(self.method, supernet, self.task, self.recipe, settings, workdir)
+            self._supernet = supernet
+            return
+        method, aims = self._made(), self.aim
+        each = isinstance(aims, Mapping) and tell_devices_apart(method, aims)
         train_one_shot(
-            method,
+            {name: self._made() for name in aims} if each and isinstance(aims, Mapping) else method,
             supernet,
             self.task,
             self.recipe,
-            TrainingSettings(options, self.seed, self.device, self.threads, self.bn_statistics, self.single),
-            aim=self.aim,
+            settings,
+            aim=aims,
             beginning=Beginning(self._initial, self._initial_digest, self._teacher),
             folder=workdir,
             progress=progress,
         )
         self._supernet = supernet
+
+    def _made(self) -> OneShotMethod:
+        from hwnas.oneshot import make_method
+
+        return make_method(self.method, self.space, epochs=self.recipe.epochs, **self.method_options)

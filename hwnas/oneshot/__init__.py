@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from hwnas.oneshot._aim import Aim
     from hwnas.oneshot._distribution import Distribution, one_hot, sample_codes, uniform
     from hwnas.oneshot._expected import ExpectationError, ExpectedCost, MonteCarlo
+    from hwnas.oneshot._members import tell_devices_apart
     from hwnas.oneshot._method import OneShotMethod
     from hwnas.oneshot._methods import METHODS, make_method, method_options
     from hwnas.oneshot._mixture import Mixture
-    from hwnas.oneshot._record import EpochRecord, TrainingRecord, read_training
+    from hwnas.oneshot._record import DeviceRecord, EpochRecord, TrainingRecord, read_training
     from hwnas.oneshot._routes import (
         ROUTES,
         Kernel,
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
     )
     from hwnas.oneshot._solve import Solution, Solver, solve
     from hwnas.oneshot._tabular import TabularExpectation, learn_tabular
-    from hwnas.oneshot._training import Beginning, TrainingSettings, train_one_shot
+    from hwnas.oneshot._training import load_trained, train_one_shot
+    from hwnas.oneshot._training_settings import Beginning, TrainingSettings
 
 _LAZY = {
     "METHODS": "_methods",
     "Aim": "_aim",
-    "Beginning": "_training",
+    "Beginning": "_training_settings",
+    "DeviceRecord": "_record",
     "Distribution": "_distribution",
     "EpochRecord": "_record",
     "ExpectationError": "_expected",
@@ -48,16 +51,18 @@ _LAZY = {
     "fastest_route": "_routes",
     "TabularExpectation": "_tabular",
     "learn_tabular": "_tabular",
+    "load_trained": "_training",
     "make_method": "_methods",
     "OneShotMethod": "_method",
     "TrainingRecord": "_record",
-    "TrainingSettings": "_training",
+    "TrainingSettings": "_training_settings",
     "method_options": "_methods",
     "one_hot": "_distribution",
     "read_training": "_record",
     "sample_codes": "_distribution",
     "solve": "_solve",
     "summed_convolution": "_routes",
+    "tell_devices_apart": "_members",
     "train_one_shot": "_training",
     "uniform": "_distribution",
 }
@@ -67,6 +72,7 @@ __all__ = [
     "ROUTES",
     "Aim",
     "Beginning",
+    "DeviceRecord",
     "Distribution",
     "EpochRecord",
     "ExpectationError",
@@ -85,6 +91,7 @@ __all__ = [
     "expected_ms",
     "fastest_route",
     "learn_tabular",
+    "load_trained",
     "make_method",
     "method_options",
     "one_hot",
@@ -92,6 +99,7 @@ __all__ = [
     "sample_codes",
     "solve",
     "summed_convolution",
+    "tell_devices_apart",
     "train_one_shot",
     "uniform",
 ]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
+from hwnas._costs._cost import LATENCY
 from hwnas.oneshot._distribution import Distribution
 from hwnas.oneshot._expected import ExpectedCost
 
@@ -34,6 +36,21 @@ class Aim:
     def share(self, distribution: Distribution) -> Tensor:
         """Return the expected cost of a distribution as a share of the reference, with gradients."""
         return self.expected(distribution) / self.reference
+
+    @property
+    def is_of_device(self) -> bool:
+        """Whether the latency counts, or is bounded: by the table of one device."""
+        return (self.counts and self.expected.key == LATENCY.key) or LATENCY.name in self.budgets
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the record holds of it."""
+        return {
+            "cost": self.expected.key,
+            "reference": self.reference,
+            "is_budget": self.is_budget,
+            "counts": self.counts,
+        }
 
     @property
     def identity(self) -> dict[str, object]:

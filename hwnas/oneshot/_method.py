@@ -56,6 +56,11 @@ class OneShotMethod(ABC):
         """How often the learning rate of the weights falls to 0 in the training; it restarts in between."""
         return 1
 
+    @property
+    def uses_costs(self) -> bool:
+        """Whether the expected cost of a distribution is of use: the method has `priced`."""
+        return type(self).priced is not OneShotMethod.priced
+
     def constrain(self, solver: Solver, budgets: Mapping[str, float]) -> None:  # noqa: B027 - many need not know
         """State hard budgets, before the first epoch; by default they change nothing that the method does.
 

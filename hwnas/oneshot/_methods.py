@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from hwnas._common._plugins import PluginError, distribution_of, load_plugin, plugin_names
 from hwnas._errors import HwnasError
 from search import SearchError, check_options, parse_options
 
@@ -22,14 +23,19 @@ METHODS = {
     "pvnas": "_pvnas:PVNAS",
     "dash": "_dash:DASH",
 }
-"""Module and class of each method, by name."""
+"""Module and class of each of our methods, by name."""
+
+
+def method_names() -> list[str]:
+    """Return the methods that `make_method` takes: ours, then those of plug-ins."""
+    return [*METHODS, *plugin_names("one-shot", METHODS)]
 
 
 def method_options(name: str) -> tuple[StrategyOption, ...]:
     """List the options of a method: name, type, default, allowed values and a line of help for each.
 
     Raises:
-        HwnasError: There is no method of that name.
+        HwnasError: There is no method of that name, or a plug-in cannot be used.
     """
     return _class_of(name).options
 
@@ -48,7 +54,7 @@ def make_method(name: str, space: Space, *, epochs: int, **options: object) -> O
     """Make a one-shot method.
 
     Args:
-        name: Name of the method, one of `METHODS`.
+        name: Name of the method: one of `METHODS`, or that of a plug-in.
         space: The space whose choices it learns about.
         epochs: Epochs of the whole training.
         options: Options of the method (see `method_options`); the others keep their defaults.
@@ -68,9 +74,30 @@ def make_method(name: str, space: Space, *, epochs: int, **options: object) -> O
 
 def _class_of(name: str) -> type[OneShotMethod]:
     if name not in METHODS:
-        raise HwnasError(f"unknown one-shot method {name!r}; choose from {', '.join(METHODS)}")
+        return _plugin(name)
     module, _, member = METHODS[name].partition(":")
     kind: type[OneShotMethod] = getattr(import_module(f"hwnas.oneshot.{module}"), member)
+    return kind
+
+
+def _plugin(name: str) -> type[OneShotMethod]:
+    """Return the class that a plug-in's entry point stands for.
+
+    Raises:
+        HwnasError: There is none of that name.
+        PluginError: It is no one-shot method of that name.
+    """
+    from hwnas.oneshot._method import OneShotMethod
+
+    kind: object = load_plugin("one-shot", name)
+    if kind is None:
+        raise HwnasError(f"unknown one-shot method {name!r}; choose from {', '.join(method_names())}")
+    owner = f"one-shot {name!r} of {distribution_of('one-shot', name)}"
+    if not (isinstance(kind, type) and issubclass(kind, OneShotMethod)):
+        raise PluginError(f"{owner} is not a valid one-shot method: it must be a subclass of OneShotMethod")
+    stated = getattr(kind, "name", None)
+    if stated != name:
+        raise PluginError(f"{owner} has the attribute name = {stated!r}; both names must be the same")
     return kind
 
 

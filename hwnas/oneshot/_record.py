@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,11 @@ from latency_tables import content_hash, read_json, write_atomic
 FILE = "oneshot.json"
 """Its name in the evaluator's folder of a run."""
 FORMAT = 1
+SEVERAL = 2
+"""The format of trainings for several devices; those for one have the first."""
 _HASH = "content_hash"
+_OF_DEVICE = ("cost", "reference", "is_budget", "counts", "epochs", "snapshots")
+"""What a training for several devices holds of each of them, in place of one of all."""
 
 Probabilities = list[list[float]]
 """One list for each choice of the space, in its order."""
@@ -39,8 +43,22 @@ class EpochRecord:
 
 
 @dataclass
+class DeviceRecord:
+    """What a training for several devices holds of one of them: the attributes are those of `TrainingRecord`."""
+
+    cost: str | None = None
+    reference: float | None = None
+    is_budget: bool = False
+    counts: bool = False
+    epochs: list[EpochRecord] = field(default_factory=list)
+    snapshots: list[Probabilities] = field(default_factory=list)
+
+
+@dataclass
 class TrainingRecord:
     """The course of a one-shot training.
+
+    One for several devices has `cost`, `reference`, `is_budget`, `counts`, `epochs` and `snapshots` in `devices` alone.
 
     Attributes:
         method: Name of the method.
@@ -58,6 +76,7 @@ class TrainingRecord:
         judged_samples: Validation samples that networks were judged by in training.
         seconds: Duration of all epochs.
         finished: Whether all epochs are done.
+        devices: What was learned for each of several devices, by name; empty for one.
     """
 
     method: str
@@ -75,6 +94,32 @@ class TrainingRecord:
     judged_samples: int = 0
     seconds: float = 0.0
     finished: bool = False
+    devices: dict[str, DeviceRecord] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> dict[str, DeviceRecord | TrainingRecord]:
+        """What was learned for each device, by name; of one device, what was learned, without a name."""
+        return {**self.devices} if self.devices else {"": self}
+
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs are finished."""
+        return min(len(part.epochs) for part in self.parts.values())
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether one distribution serves several devices."""
+        first, *others = self.parts.values()
+        return bool(others) and all(other.snapshots == first.snapshots for other in others)
+
+    def of(self, device: str) -> TrainingRecord:
+        """Return the record of one of several devices, as that of a training for it alone would be.
+
+        Raises:
+            KeyError: There is no such device.
+        """
+        part = self.devices[device]
+        return replace(self, devices={}, **{name: getattr(part, name) for name in _OF_DEVICE})
 
     @property
     def train_samples(self) -> int:
@@ -87,13 +132,20 @@ class TrainingRecord:
         rest = f", {self.judged_samples:,} validation samples to judge networks" if self.judged_samples else ""
         own = f" ({self.distribution_samples:,} of them for the distribution)" if self.distribution_samples else ""
         return (
-            f"{self.method}: {len(self.epochs)} epochs, {self.train_samples:,} train samples{own}{rest}, "
+            f"{self.method}: {self.epochs_done} epochs, {self.train_samples:,} train samples{own}{rest}, "
             f"{self.seconds:.1f} s"
         )
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-able data."""
-        return {"format": FORMAT, **asdict(self)}
+        return {"format": SEVERAL if self.devices else FORMAT, **self.stored()}
+
+    def stored(self) -> dict[str, Any]:
+        """Return the same without the format."""
+        facts = asdict(self)
+        for name in _OF_DEVICE if self.devices else ("devices",):
+            del facts[name]
+        return facts
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainingRecord:
@@ -103,12 +155,28 @@ class TrainingRecord:
             KeyError, TypeError, ValueError: It is something else.
         """
         stated = dict(data)
-        if stated.pop("format") != FORMAT:
+        if stated.pop("format") != (SEVERAL if "devices" in stated else FORMAT):
             raise ValueError("another format")
-        stated["epochs"] = [EpochRecord(**entry) for entry in stated["epochs"]]
+        return cls.from_stored(stated)
+
+    @classmethod
+    def from_stored(cls, data: Mapping[str, Any]) -> TrainingRecord:
+        """Read what `stored` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is something else.
+        """
+        stated = dict(data)
+        if "devices" in stated:
+            stated["devices"] = {name: DeviceRecord(**_read(part)) for name, part in stated["devices"].items()}
+            if not stated["devices"] or not set(_OF_DEVICE).isdisjoint(stated):
+                raise ValueError("a training for several devices holds what it learned by device")
+        else:
+            stated = _read(stated)
         record = cls(**stated)
-        for probabilities in (*record.snapshots, *(epoch.probabilities for epoch in record.epochs)):
-            _require_probabilities(probabilities, record.values)
+        for part in record.parts.values():
+            for probabilities in (*part.snapshots, *(epoch.probabilities for epoch in part.epochs)):
+                _require_probabilities(probabilities, record.values)
         return record
 
     def write(self, path: Path) -> None:
@@ -149,6 +217,11 @@ def entropy(probabilities: Sequence[Sequence[float]]) -> float:
         if len(vector) > 1
     ]
     return math.fsum(shares) / len(shares) if shares else 0.0
+
+
+def _read(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts with the epochs among them as `EpochRecord`."""
+    return {**part, "epochs": [EpochRecord(**entry) for entry in part["epochs"]]}
 
 
 def _require_probabilities(probabilities: object, values: Sequence[Sequence[str]]) -> None:

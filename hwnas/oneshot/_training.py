@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,71 +12,40 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from hwnas._errors import EvaluatorError
 from hwnas.oneshot._aim import Aim
 from hwnas.oneshot._distribution import probabilities, sample_codes
+from hwnas.oneshot._members import DISTRIBUTIONS, WEIGHTS, AimOrAims, Members, MethodOrMethods
 from hwnas.oneshot._method import OneShotMethod
 from hwnas.oneshot._mixture import Mixture
-from hwnas.oneshot._record import FILE, FORMAT, EpochRecord, TrainingRecord, entropy
-from hwnas.oneshot._solve import Solver
+from hwnas.oneshot._record import FILE, DeviceRecord, EpochRecord, TrainingRecord, entropy
+from hwnas.oneshot._training_settings import Beginning, TrainingSettings, weights_identity
 from hwnas.spaces import Architecture
 from hwnas.tasks import Targets, Task
 from hwnas.training import Recipe, StepProgress, Supernet, Teacher, compute_threads, score_network, weights_digest
+from hwnas.training._average import WeightAverage
 from hwnas.training._batches import TrainLoader, sample_batches
+from hwnas.training._checkpoint import load_checkpoint
 from hwnas.training._loop import TrainingJob, require_device, run_training
 from hwnas.training._precision import computing
 from hwnas.training._supernet_training import load_initial
 
+CHECKPOINT = "supernet.pt"
+"""Everything after the last epoch, in the training's folder."""
 _WEIGHTS, _DISTRIBUTION, _BEGIN, _END = range(4)
 """Generators of an epoch beside that of the weights' batches."""
 _SPLIT = 2**32
 """Seed of the split of the train part, beside all epochs'."""
 
 
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How a one-shot training runs, beside its method and recipe.
-
-    Attributes:
-        options: Options of the method, for checkpoints.
-        seed: Decides everything random.
-        device: ``"cpu"`` or ``"cuda"``.
-        threads: Torch's threads on the CPU; None for its own choice.
-        bn_statistics: Train samples behind the batch norms of networks that are judged in training.
-        single: Share of the weights' steps that train one network, drawn from what the method drew, in place of the
-            mixture; without any, networks that are cut out afterwards may fit the weights badly.
-    """
-
-    options: Mapping[str, Any]
-    seed: int = 0
-    device: str = "cpu"
-    threads: int | None = None
-    bn_statistics: int = 512
-    single: float = 0.5
-
-
-@dataclass(frozen=True)
-class Beginning:
-    """What the shared weights start from, and who teaches them.
-
-    Attributes:
-        initial: Tensors by ``"node.parameter"`` in place of random weights; None for He initialisation.
-        digest: What tells them from others; None for their own SHA-256.
-        teacher: A trained network whose outputs the weights learn beside the targets; None for none.
-    """
-
-    initial: Mapping[str, npt.NDArray[np.float32]] | None = None
-    digest: str | None = None
-    teacher: Teacher | None = None
-
-
 def train_one_shot(
-    method: OneShotMethod,
+    method: MethodOrMethods,
     supernet: Supernet,
     task: Task,
     recipe: Recipe,
     settings: TrainingSettings,
     *,
-    aim: Aim | None = None,
+    aim: AimOrAims = None,
     beginning: Beginning | None = None,
     folder: Path | None = None,
     progress: StepProgress | None = None,
@@ -89,13 +57,17 @@ def train_one_shot(
     between the weights'. A network's weights are computed under what the method draws: as a mixture
     (`Mixture`), or as one network where the draw is one.
 
+    Several devices share one training of the weights. With one method for each of them, the methods take turns: in the
+    steps of the distribution, of which each gets an equal share, and in the draws that the weights are computed under.
+    With one method for all, its distribution is recorded for each device with the cost by that device's prices.
+
     Args:
-        method: Learns; starts as it is.
+        method: Learns; starts as it is. One for each of several devices, by name, or one for all of them.
         supernet: The shared weights; they start as they are.
         task: What the networks are trained for.
         recipe: Settings of the weights' training.
         settings: The rest.
-        aim: The cost that counts; None where costs do not count.
+        aim: The cost that counts; None where costs do not count. That of each of several devices, by name.
         beginning: What the weights start from; None for nothing.
         folder: For ``supernet.pt`` (everything after each epoch) and ``oneshot.json`` (the distribution); None for
             none.
@@ -105,23 +77,15 @@ def train_one_shot(
         The course of the training.
 
     Raises:
-        EvaluatorError: No such device, a checkpoint of another training, the space cannot be mixed, or the loss is no
-            longer finite.
+        EvaluatorError: No such device, a checkpoint of another training, the space cannot be mixed, the loss is no
+            longer finite, or methods and aims are not those of the same devices.
         BudgetError: No network meets the hard budgets.
     """
     require_device(settings.device)
     supernet.to(settings.device)
-    start = beginning or Beginning()
-    identity: dict[str, object] = {
-        "training": "one-shot",
-        "method": repr((method.name, sorted(settings.options.items()))),
-        "space": repr((supernet.space.name, sorted(supernet.space.settings.items()))),
-        "data": task.fingerprint,
-        "recipe": repr(sorted(recipe.as_dict().items())),
-        "seed": settings.seed,
-        "single": settings.single,
-        **(aim.identity if aim is not None else {"cost": "none"}),
-    }
+    start, members = beginning or Beginning(), Members(method, aim)
+    name = members.first.name
+    identity = {**weights_identity(name, supernet.space, task, recipe, settings), **members.identity}
     with compute_threads(settings.threads):
         if start.initial is not None:
             identity["initial"] = start.digest or weights_digest(start.initial)
@@ -130,12 +94,12 @@ def train_one_shot(
         if teacher is not None:
             identity["teacher"] = teacher.digest
             teacher = teacher.to(settings.device)
-        learner = _Learner(method, Mixture(supernet), task, recipe, settings, aim, teacher, folder)
-        if aim is not None and aim.budgets:
-            method.constrain(Solver(aim.expected.costs), aim.budgets)
-        checkpoint = None if folder is None else folder / "supernet.pt"
+        learner = _Learner(members, Mixture(supernet), task, recipe, settings, teacher, folder)
+        for member in members:
+            member.constrain()
+        checkpoint = None if folder is None else folder / CHECKPOINT
         job = TrainingJob(
-            f"{method.name}: supernet",
+            f"{name}: supernet",
             supernet,
             learner.backward,
             learner.loader,
@@ -144,7 +108,7 @@ def train_one_shot(
             checkpoint,
             identity,
             companion=learner,
-            cycles=method.cycles,
+            cycles=members.first.cycles,
         )
         run_training(job, progress)
     learner.record.finished = True
@@ -152,48 +116,71 @@ def train_one_shot(
     return learner.record
 
 
+def load_trained(
+    method: str, supernet: Supernet, task: Task, recipe: Recipe, settings: TrainingSettings, folder: Path
+) -> None:
+    """Load the weights of a finished training in place, whatever it aimed at.
+
+    Args:
+        method: Name of its method.
+        supernet: Takes the weights.
+        task: As in the training, like all that follows.
+        recipe: Settings of the weights' training.
+        settings: The rest.
+        folder: With the training's ``supernet.pt``.
+
+    Raises:
+        EvaluatorError: No such device, or the checkpoint is missing, damaged, unfinished or of another training.
+    """
+    require_device(settings.device)
+    path = folder / CHECKPOINT
+    state = load_checkpoint(path, weights_identity(method, supernet.space, task, recipe, settings), settings.device)
+    if state is None or state.get("epoch") != recipe.epochs:
+        raise EvaluatorError(f"checkpoint {path}: missing or unfinished; run the search for all devices again")
+    try:
+        supernet.to(settings.device).load_state_dict(state["model"])
+        if recipe.average:
+            average = WeightAverage(supernet, recipe.average)
+            average.load_state_dict(state["average"])
+            average.apply()
+    except (KeyError, RuntimeError, ValueError, TypeError):
+        raise EvaluatorError(f"checkpoint {path}: damaged; run the search for all devices again") from None
+
+
 class _Learner:
-    """Gradients of the weights' batches, and the distribution's steps between them."""
+    """Gradients of the weights' batches, and the distributions' steps between them."""
 
     def __init__(
         self,
-        method: OneShotMethod,
+        members: Members,
         mixture: Mixture,
         task: Task,
         recipe: Recipe,
         settings: TrainingSettings,
-        aim: Aim | None,
         teacher: Teacher | None,
         folder: Path | None,
     ) -> None:
-        self.method, self.mixture, self.task, self.recipe = method, mixture, task, recipe
-        self.settings, self.aim, self.teacher, self.folder = settings, aim, teacher, folder
+        self.members, self.mixture, self.task, self.recipe = members, mixture, task, recipe
+        self.settings, self.teacher, self.folder = settings, teacher, folder
         self.context = computing(recipe, settings.device)
         self.space = mixture.supernet.space
+        method = members.first
         rest, own = _split(task.size("train"), method.share, settings.seed)
         shape = self.space.input_shape(mixture.supernet.largest)
         self.loader = TrainLoader(task, recipe, shape, settings.device, rest if len(own) else None)
         self._own_loader = TrainLoader(task, recipe, shape, settings.device, own) if len(own) else None
-        self.record = TrainingRecord(
-            method.name,
-            dict(settings.options),
-            [choice.name for choice in self.space.choices],
-            [[str(value) for value in choice.values] for choice in self.space.choices],
-            None if aim is None else aim.expected.key,
-            None if aim is None else aim.reference,
-            aim is not None and aim.is_budget,
-            aim is not None and aim.counts,
-        )
+        self.record = members.new_record(self.space, settings.options)
         learning = sum(method.learns(epoch) for epoch in range(recipe.epochs))
-        method.expect_steps(learning * len(self._own_loader or self.loader))
+        members.expect_steps(learning * len(self._own_loader or self.loader))
 
     def begin_epoch(self, epoch: int) -> None:
-        """Begin an epoch of the method, and open its samples."""
+        """Begin an epoch of the methods, and open the distributions' samples."""
         self._epoch, self._step, self._own_step = epoch, 0, 0
         self._began = time.perf_counter()
         self._rng = self._generator(epoch, _DISTRIBUTION)
-        self.method.begin_epoch(epoch, self._generator(epoch, _BEGIN))
-        self._learns = self.method.learns(epoch)
+        for number, member in enumerate(self.members):
+            member.method.begin_epoch(epoch, self._generator(epoch, _BEGIN, number))
+        self._learns = self.members.first.learns(epoch)
         self._own_batches: Iterator[tuple[Tensor, Targets]] = iter(())
         if self._own_loader is not None and self._learns:
             self._own_batches = self._own_loader.epoch(self._rng)
@@ -208,7 +195,8 @@ class _Learner:
                     self._learn(*batch)
         self.record.weight_samples += len(x)
         joint = self._own_loader is None and self._learns
-        drawn = self.method.draw(rng)
+        member = self.members.take_turn(WEIGHTS)
+        drawn = member.method.draw(rng)
         single = not joint and self.settings.single > 0 and rng.random() < self.settings.single
         kept = self._one_network(drawn, rng) if single else drawn
         leaves = [vector.detach().requires_grad_(joint) for vector in kept]
@@ -220,24 +208,18 @@ class _Learner:
         total.backward()  # type: ignore[no-untyped-call]
         if joint:
             gradients = [leaf.grad for leaf in leaves]
-            self.method.step(_surrogate(loss, drawn, gradients), self._cost(), self._progress())
+            member.method.step(_surrogate(loss, drawn, gradients), member.cost(), self._progress())
         return loss.detach()
 
     def end_epoch(self, epoch: int) -> None:
-        """Judge a network where the method wants it, and record the distribution."""
-        arch = self.method.judged()
-        value = None if arch is None else self._judge(arch)
-        self.method.end_epoch(epoch, value, self._generator(epoch, _END))
-        distribution = self.method.distribution()
-        plain = [vector.tolist() for vector in probabilities(distribution)]
-        expected = None
-        if self.aim is not None:
-            with torch.no_grad():
-                expected = float(self.aim.expected(distribution))
-        record = self.record
-        record.epochs.append(EpochRecord(plain, entropy(plain), expected, value))
-        record.snapshots = [[v.tolist() for v in probabilities(snapshot)] for snapshot in self.method.snapshots()]
-        record.seconds += time.perf_counter() - self._began
+        """Judge networks where the methods want it, and record the distributions."""
+        for number, member in enumerate(self.members):
+            arch = member.method.judged()
+            value = None if arch is None else self._judge(arch)
+            member.method.end_epoch(epoch, value, self._generator(epoch, _END, number))
+            for device, aim in member.aims.items():
+                self._record(self.record.parts[device], member.method, aim, value)
+        self.record.seconds += time.perf_counter() - self._began
         self.write()
 
     def write(self) -> None:
@@ -246,22 +228,36 @@ class _Learner:
             self.record.write(self.folder / FILE)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the method's state and the record."""
-        return {"method": self.method.state(), "record": asdict(self.record)}
+        """Return the methods' states and the record."""
+        return {**self.members.state(), "record": self.record.stored()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state_dict` gave."""
-        self.method.load_state(state["method"])
-        self.record = TrainingRecord.from_dict({"format": FORMAT, **state["record"]})
+        self.members.load_state(state)
+        self.record = TrainingRecord.from_stored(state["record"])
+
+    def _record(
+        self, part: DeviceRecord | TrainingRecord, method: OneShotMethod, aim: Aim | None, value: float | None
+    ) -> None:
+        """Record the distribution at the end of an epoch, for one device."""
+        distribution = method.distribution()
+        plain = [vector.tolist() for vector in probabilities(distribution)]
+        expected = None
+        if aim is not None:
+            with torch.no_grad():
+                expected = float(aim.expected(distribution))
+        part.epochs.append(EpochRecord(plain, entropy(plain), expected, value))
+        part.snapshots = [[v.tolist() for v in probabilities(snapshot)] for snapshot in method.snapshots()]
 
     def _learn(self, x: Tensor, targets: Targets) -> None:
-        """Take one step of the distribution on samples of its own; the weights get no gradients."""
+        """Take one step of a distribution on samples of its own; the weights get no gradients."""
         self.record.distribution_samples += len(x)
-        drawn = self.method.draw(self._rng)
+        member = self.members.take_turn(DISTRIBUTIONS)
+        drawn = member.method.draw(self._rng)
         leaves = [vector.detach().requires_grad_() for vector in drawn]
         loss, _ = self._loss(x, targets, leaves, self._rng)
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
-        self.method.step(_surrogate(loss, drawn, gradients), self._cost(), self._progress())
+        member.method.step(_surrogate(loss, drawn, gradients), member.cost(), self._progress())
 
     def _loss(
         self, x: Tensor, targets: Targets, drawn: list[Tensor], rng: np.random.Generator
@@ -291,9 +287,6 @@ class _Learner:
         codes = np.array([int(vector.argmax()) for vector in drawn], dtype=np.int64)
         return self.space.decode(codes) if bool(self.space.valid_codes(codes[None])[0]) else None
 
-    def _cost(self) -> Tensor | None:
-        return None if self.aim is None or not self.aim.counts else self.aim.share(self.method.priced())
-
     def _judge(self, arch: Architecture) -> float:
         """Return the validation metric of a network with its own batch-norm statistics, higher is better."""
         shape, device = self.space.input_shape(arch), self.settings.device
@@ -306,8 +299,8 @@ class _Learner:
         steps = len(self.loader)
         return (self._epoch * steps + self._step - 1) / (self.recipe.epochs * steps)
 
-    def _generator(self, epoch: int, what: int) -> np.random.Generator:
-        return np.random.default_rng([self.settings.seed, 1 + epoch, what])
+    def _generator(self, epoch: int, what: int, number: int = 0) -> np.random.Generator:
+        return np.random.default_rng([self.settings.seed, 1 + epoch, what, *([number] if number else [])])
 
 
 def _split(samples: int, share: float, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -104,6 +104,16 @@ def test_the_record_follows_the_distribution(task, aim, tmp_path):
     assert stored.values[0] == ["8", "16"]
 
 
+def test_the_record_of_one_device_has_the_form_that_earlier_versions_wrote(task, aim, tmp_path):
+    trained(task, aim, tmp_path)
+    body = json.loads((tmp_path / "oneshot.json").read_text())
+    names = "format method options choices values cost reference is_budget counts epochs snapshots weight_samples"
+    names += " distribution_samples judged_samples seconds finished content_hash"
+    assert list(body) == names.split()
+    assert body["format"] == 1
+    assert list(body["epochs"][0]) == ["probabilities", "entropy", "expected", "value"]
+
+
 def test_a_record_that_was_changed_is_refused(task, aim, tmp_path):
     trained(task, None, tmp_path)
     path = tmp_path / "oneshot.json"

@@ -22,7 +22,6 @@ from hwnas._runs._settings import SearchSettings
 from hwnas.costs import SpaceCosts, make_problem
 from hwnas.oneshot import EpochRecord, TrainingRecord, read_training
 from hwnas.testing._oneshot import KnownSpace
-from latency_tables import save_table
 from search import SearchError, Study
 
 torch.set_num_threads(1)
@@ -211,7 +210,7 @@ def test_the_ladder_goes_down_from_the_best_network_to_cheap_ones(tmp_path, budg
     distribution = [(own / own.sum()).tolist() for own in shares]
     budgets = {} if budget is None else {"latency_ms": budget}
     strategy, problem, first = opened(tmp_path, [distribution], budgets, rungs=6)
-    rungs = [rung.get("latency", np.inf) for rung in strategy._ladder(problem)]
+    rungs = [rung.get("latency", np.inf) for rung in strategy.sources[0].ladder(problem)]
     assert len(rungs) == 6
     assert rungs == sorted(rungs, reverse=True)
     assert rungs[0] == (budget or np.inf)
@@ -315,12 +314,8 @@ def test_a_space_that_cannot_be_mixed_is_refused(tmp_path):
 
 
 def test_the_command_line_knows_it(tmp_path, capsys):
-    save_table(TABLE, tmp_path / "table.json")
     assert main(["search", "--strategy", "dmasking", "--evaluator", "synflow", "--out", str(tmp_path / "run")]) == 2
     assert "needs --evaluator supernet, got synflow" in capsys.readouterr().err
-    tables = [str(tmp_path / "table.json"), str(save_table(TABLE, tmp_path / "other.json"))]
-    assert main(["search", "--strategy", "dmasking", "--tables", *tables, "--out", str(tmp_path / "run")]) == 2
-    assert "--strategy dmasking aims at one; give one --table" in capsys.readouterr().err
 
 
 def test_it_proposes_in_a_search_alone():
