@@ -82,6 +82,7 @@ def settings_of_device(run: Run, device: DeviceCosts, samples: int) -> SearchSet
         table=str(run.path / copy_name(device.device)),
         budgets={**settings.budgets, **({} if upper is None else {LATENCY.key: upper})},
         warm_start=str(run.path),
+        begin_with=(),
         low_fidelity=None,
         samples=samples,
         offline=not here,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from hwnas._costs._cost import LATENCY, cost_named, cost_of_key, name_of_key
 from hwnas._costs._space_costs import SpaceCosts
@@ -62,24 +61,7 @@ def bound_strategy(strategy: Strategy, run: Run, costs: SearchCosts) -> Strategy
     return strategy.bound(run.path / EVALUATOR_FOLDER / FILE, costs.space_costs, costs.devices)
 
 
-def opening_of(setup: SearchSetup, count: int, *, trained: bool) -> npt.NDArray[np.int64] | None:
-    """Return the codes ``(n, d)`` that the first batch begins with; None where nothing is known before it.
-
-    Args:
-        setup: The search.
-        count: Number of architectures wanted.
-        trained: Whether the training of a one-shot method is finished.
-    """
-    if setup.warm_start is not None:
-        return setup.warm_start.codes(setup.space)
-    strategy = setup.strategy
-    if not isinstance(strategy, OneShotStrategy) or not trained:
-        return None
-    problem = setup.problem_with(_first_budgets(setup))
-    return strategy.opening(problem, count, setup.run.settings.seed)
-
-
-def _first_budgets(setup: SearchSetup) -> Mapping[str, float]:
+def first_budgets(setup: SearchSetup) -> Mapping[str, float]:
     """Return the budgets that the search began with, which its training aimed at."""
     phases = setup.run.phases_at(len(setup.journal.records))
     return phases[0].budgets if phases else setup.run.settings.budgets
@@ -99,7 +81,7 @@ def give_aim(setup: SearchSetup) -> None:
         return
     assert isinstance(setup.strategy, OneShotStrategy)
     settings, costs, counts = setup.run.settings, setup.costs, setup.strategy.counts_cost
-    settings = replace(settings, budgets=_first_budgets(setup))
+    settings = replace(settings, budgets=first_budgets(setup))
     if setup.warm_start is not None:
         evaluator.trains = False
     elif costs.devices:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hwnas._errors import HwnasError
-from hwnas._pipeline._oneshot import opening_of
+from hwnas._pipeline._opening import opening_of
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._runs._settings import SearchSettings
 from search import RestoreError, Study

@@ -11,6 +11,7 @@ from hwnas._pipeline._deliver_several import close_search, deliver_devices
 from hwnas._pipeline._evaluation import prepare_evaluators, start_workers
 from hwnas._pipeline._measuring import resolve_measuring
 from hwnas._pipeline._oneshot import take_distribution
+from hwnas._pipeline._opening import tell_left_out
 from hwnas._pipeline._overrides import Overrides
 from hwnas._pipeline._reference_tails import save_tails
 from hwnas._pipeline._restore import restore_study
@@ -110,6 +111,7 @@ def search_architectures(setup: SearchSetup, watcher: Watcher, plan: WorkerPlan)
     for option, file in setup.start.files.items():
         keep_file(run, option, file)
     if not study.trials:
+        tell_left_out(setup, progress)
         _save_warm_start(setup, progress)
     journal = setup.journal
     watcher.begin(WatchedSearch(run, journal.records, setup.space, study.problem.objectives, journal.sync))

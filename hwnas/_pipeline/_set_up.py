@@ -10,6 +10,7 @@ from hwnas._costs._cost import LATENCY
 from hwnas._pipeline._arena import require_arena
 from hwnas._pipeline._expected import expected_latency, trials_are_measured
 from hwnas._pipeline._oneshot import bound_strategy
+from hwnas._pipeline._opening import named_networks
 from hwnas._pipeline._overrides import Overrides, require_plain
 from hwnas._pipeline._problem import make_problem
 from hwnas._pipeline._reference_tails import require_statistic, resolve_tails
@@ -56,6 +57,7 @@ def set_up(
     require_plain(settings.as_dict())
     Run.check(out, settings)
     inputs = resolve_inputs(settings, out, overrides, progress, parallel=parallel)
+    named_networks(inputs.space, settings.begin_with)  # wrong ones are refused before anything is measured
     run = Run.check(out, settings, identity_of(settings, inputs))
     backend = overrides.backend or make_search_backend(settings, input_channels(inputs.space), progress)
     journal = run.lock()

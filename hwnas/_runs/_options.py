@@ -204,6 +204,14 @@ _SEARCH = (
     Option("samples", "architectures to evaluate", WHOLE, 200, "search", least=1, most=10**9),
     Option("seed", "random seed", WHOLE, 0, "search", least=0, most=MOST_SEED),
     Option(
+        "begin_with",
+        "a network that is evaluated first, such as the one you use now, as hwnas prints networks; can be repeated",
+        TEXTS,
+        (),
+        "search",
+        metavar="NETWORK",
+    ),
+    Option(
         "warm_start",
         "start with the trials of another run (another strategy or other budgets); they count as samples",
         PATH,

@@ -105,6 +105,7 @@ class SearchSettings:
     finalize: str = default("finalize")
     final_recipe: Mapping[str, Any] = field(default_factory=dict)
     warm_start: str | None = default("warm_start")
+    begin_with: tuple[str, ...] = default("begin_with")
 
     def __post_init__(self) -> None:
         names = SETTINGS["minimize"].read(self.minimize)
@@ -199,7 +200,7 @@ class SearchSettings:
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-able data."""
-        return {**asdict(self), "minimize": list(self.minimize)}
+        return {**asdict(self), "minimize": list(self.minimize), "begin_with": list(self.begin_with)}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> SearchSettings:
@@ -218,9 +219,15 @@ class SearchSettings:
             for item in fields(cls):
                 if given.get(item.name, 0) is None and default(item.name) is not None:
                     raise TypeError(f"{item.name} is None")
-            return cls(**{**given, "minimize": tuple(minimize)})
+            return cls(**{**given, "minimize": tuple(minimize), "begin_with": _texts_of(given.get("begin_with", []))})
         except (TypeError, KeyError, ValueError, AttributeError, OverflowError, HwnasError) as error:
             raise RunError(f"the run's settings cannot be read: {error!s:.200}") from None
+
+
+def _texts_of(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or any(not isinstance(text, str) for text in value):
+        raise TypeError("begin_with is not a list of texts")
+    return tuple(value)
 
 
 def _before_measuring(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -375,7 +375,7 @@ def test_wrong_arguments_are_refused_in_one_line(search, changes, message):
 def test_an_unknown_setting_is_named_with_those_there_are(search):
     message = refused(search, sample=3)
     assert message.startswith(
-        "search has no setting 'sample'; known settings: accuracy_column, batch, channels_last, classes, "
+        "search has no setting 'sample'; known settings: accuracy_column, batch, begin_with, channels_last, classes, "
     )
 
 
