@@ -110,6 +110,7 @@ class SearchSettings:
     def __post_init__(self) -> None:
         names = SETTINGS["minimize"].read(self.minimize)
         object.__setattr__(self, "minimize", tuple(cost_named(name).name for name in names))
+        object.__setattr__(self, "begin_with", SETTINGS["begin_with"].read(self.begin_with))
         if not self.minimize or len(set(self.minimize)) != len(self.minimize):
             raise HwnasError("--minimize needs at least one cost, and each only once")
         for name, option in SETTINGS.items():
