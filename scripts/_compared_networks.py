@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hwnas.spaces import Architecture, Space
 from hwnas.tasks import Task
 from hwnas.training import default_recipe, score_network, train_network
-from latency_tables import write_atomic
+from latency_tables import OpGraph, write_atomic
 from profilers import OnnxRuntimeBackend, fixed_rounds, measure_twice
 
 
@@ -49,6 +49,17 @@ def trained(space: Space, arch: Architecture, task: Task, epochs: int, seed: int
 
 def latencies(space: Space, networks: Mapping[str, Architecture]) -> dict[str, float]:
     """Return milliseconds of networks on this CPU (one thread, batch 1), the mean of two interleaved measurements."""
-    graphs = [space.graph(arch) for arch in networks.values()]
-    times = measure_twice(OnnxRuntimeBackend(threads=1), graphs, fixed_rounds(30, max_seconds=60.0))
-    return {name: (a + b) / 2 for name, (a, b) in zip(networks, times, strict=True)}
+    times = milliseconds([space.graph(arch) for arch in networks.values()], rounds=30, most_s=60.0)
+    return dict(zip(networks, times, strict=True))
+
+
+def milliseconds(graphs: Sequence[OpGraph], *, rounds: int, most_s: float) -> list[float]:
+    """Time networks on this CPU (one thread, batch 1): the mean of two interleaved measurements of each.
+
+    Args:
+        graphs: The networks.
+        rounds: Rounds of a measurement.
+        most_s: Seconds after which it ends, at most.
+    """
+    times = measure_twice(OnnxRuntimeBackend(threads=1), graphs, fixed_rounds(rounds, max_seconds=most_s))
+    return [(a + b) / 2 for a, b in times]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _compared_networks import milliseconds
 from _jobs import Phase, Results, do_phases
 from _progress import say
 from _timed_files import timed_files
@@ -27,7 +28,7 @@ from hwnas.spaces import Space
 from hwnas.tasks import Task
 from hwnas.training import default_recipe, judge_onnx, score_network, train_network
 from latency_tables import OpGraph, write_atomic
-from profilers import OnnxRuntimeBackend, build_onnx, fixed_rounds, graph_macs, graph_params, measure_twice
+from profilers import build_onnx, graph_macs, graph_params
 
 SLACK = 1.1
 """A search's own latency may be so far above a limit for a network to be measured again."""
@@ -135,10 +136,8 @@ class Comparison:
         """Return the trainings and the final measurement; candidates must be known."""
         trainings = [Job("train", seed, "rival", name) for seed, s in enumerate(self._setups) for name in s.rivals]
         candidates = self._results.need(Job("candidates"))["candidates"]
-        for job in (Job("train", c["seed"], c["arm"], str(c["number"])) for c in candidates):
-            if job not in trainings:
-                trainings.append(job)
-        return [Phase(trainings), Phase([Job("measure")], alone=True)]
+        trainings += [Job("train", c["seed"], c["arm"], str(c["number"])) for c in candidates]
+        return [Phase(list(dict.fromkeys(trainings))), Phase([Job("measure")], alone=True)]
 
     def do(self, job: Job) -> Mapping[str, Any]:
         """Do a job and return its result."""
@@ -212,7 +211,7 @@ class Comparison:
             metric = setup.task.metric
             for arm, stated in setup.arms.items():
                 trials = self._results.need(self._search_of(seed, arm))["trials"]
-                trials = sorted(trials, key=lambda t: t["values"][metric.name], reverse=metric.direction == "max")
+                trials = sorted(trials, key=lambda t: -metric.sign * t["values"][metric.name])
                 for share in self._shares_of(stated):
                     limit = share * self._yardstick_ms * SLACK
                     near = [t for t in trials if t["values"]["latency_ms"] <= limit][: 2 * self._scale.finalists]
@@ -288,7 +287,7 @@ class Comparison:
             for c in self._results.need(Job("candidates"))["candidates"]
             if c["share"] == share and c["seed"] == seed and setup.arms[c["arm"]].contestant == contestant
         ]
-        sign = 1 if setup.task.metric.direction == "max" else -1
+        sign = setup.task.metric.sign
         return max(own, key=lambda job: sign * self._results.need(job)["validation"], default=None)
 
     def _shares_of(self, arm: Arm) -> tuple[float, ...]:
@@ -306,9 +305,7 @@ class Comparison:
         return float(next(iter(self._results.need(Job("limits"))["latency_ms"].values())))
 
     def _milliseconds(self, graphs: Iterable[OpGraph]) -> list[float]:
-        """Time networks on this CPU, one thread, batch 1: the mean of two interleaved measurements."""
-        rounds = fixed_rounds(self._scale.rounds, max_seconds=300.0)
-        return [(a + b) / 2 for a, b in measure_twice(OnnxRuntimeBackend(threads=1), list(graphs), rounds)]
+        return milliseconds(list(graphs), rounds=self._scale.rounds, most_s=300.0)
 
     def outcome(self) -> dict[str, Any]:
         """Return rows, means over seeds beside the yardstick, and what the searches cost."""

@@ -76,10 +76,8 @@ def _cells(channels: int = 16) -> Space:
 def _narrow_cells(factor: float) -> OpGraph:
     """Scale the channels of the cell whose every edge is a 3x3 convolution."""
     space = _cells(round(16 * factor))
-    return space.graph(space.parse("|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+" + _LAST))
-
-
-_LAST = "|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+    nodes = ("|" + "|".join(f"nor_conv_3x3~{source}" for source in range(node)) + "|" for node in (1, 2, 3))
+    return space.graph(space.parse("+".join(nodes)))
 
 
 def _largest(space: Space) -> OpGraph:

@@ -17,12 +17,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import numpy.typing as npt
-from _npz import write_npz
+from _npz import both_parts, write_npz
 from scipy.fft import dstn, idstn
 
 Maps = npt.NDArray[np.float32]
-TEST_SHARE = 0.25
-"""Maps of the test part, as a share of those of the train part."""
 STRENGTH = (0.5, 1.5)
 """Least and greatest strength of a charge; its sign is drawn."""
 
@@ -58,11 +56,7 @@ def fields(count: int, *, size: int, charges: int, seed: int) -> tuple[Maps, Map
 
 def make_parts(count: int, *, size: int, charges: int, seed: int) -> dict[str, Maps]:
     """Return the arrays of the task: ``x_train``, ``y_train``, ``x_test``, ``y_test``."""
-    arrays: dict[str, Maps] = {}
-    for number, (part, own) in enumerate((("train", count), ("test", round(TEST_SHARE * count)))):
-        drawn = fields(own, size=size, charges=charges, seed=2 * seed + number)
-        arrays[f"x_{part}"], arrays[f"y_{part}"] = drawn
-    return arrays
+    return both_parts(lambda _, own, part_seed: fields(own, size=size, charges=charges, seed=part_seed), count, seed)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import numpy.typing as npt
-from _npz import write_npz
+from _npz import both_parts, write_npz
 
 Signals = npt.NDArray[np.float32]
 RANGES = ((50, 80), (90, 120), (130, 160), (170, 200))
@@ -28,8 +28,6 @@ PULSE, FROM_ENDS = 12, 200
 """Samples of a pulse, and between any pulse and the ends of a signal."""
 HEIGHTS = (3.0, 5.0)
 """Least and greatest height of a pulse where the noise has a deviation of 1."""
-TEST_SHARE = 0.25
-"""Signals of the test part, as a share of those of the train part."""
 
 
 def long_range(
@@ -72,12 +70,11 @@ def make_parts(
         noise: Deviation of the noise.
         seed: Decides everything.
     """
-    arrays: dict[str, Signals | npt.NDArray[np.int64]] = {}
-    for number, (part, count) in enumerate((("train", signals), ("test", round(TEST_SHARE * signals)))):
-        arrays[f"x_{part}"], arrays[f"y_{part}"] = long_range(
-            count, channels=channels, length=length, noise=noise, seed=2 * seed + number
-        )
-    return arrays
+    return both_parts(
+        lambda _, own, part_seed: long_range(own, channels=channels, length=length, noise=noise, seed=part_seed),
+        signals,
+        seed,
+    )
 
 
 def main() -> None:

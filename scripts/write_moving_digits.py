@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import numpy.typing as npt
-from _npz import write_npz
+from _npz import both_parts, write_npz
 
 from latency_tables import write_atomic
 
@@ -40,8 +40,8 @@ DIRECTIONS = {
 """Rows and columns that a digit moves by, for each step of one pixel; in the order of the labels."""
 DIGITS, LIFE, SPEEDS = 2, 4, (2, 3)
 """Digits of a clip, frames that each is seen for, and pixels that they move by from frame to frame."""
-TEST_SHARE = 0.25
-"""Clips of the test part, as a share of those of the train part; the digits that it shows, as a share of all."""
+DIGITS_OF_TEST = 0.25
+"""Digits that the clips of the test part show, as a share of all."""
 
 
 def moving_digits(
@@ -105,15 +105,15 @@ def make_parts(clips: int, *, frames: int, size: int, seed: int) -> dict[str, Cl
 
     pictures = np.round(load_digits().images * (255 / 16)).astype(np.uint8)
     pictures = pictures[np.random.default_rng(0).permutation(len(pictures))]
-    held = round(TEST_SHARE * len(pictures))
-    arrays: dict[str, Clips | npt.NDArray[np.int64]] = {}
-    for number, (part, count, own) in enumerate(
-        (("train", clips, pictures[held:]), ("test", round(TEST_SHARE * clips), pictures[:held]))
-    ):
-        arrays[f"x_{part}"], arrays[f"y_{part}"] = moving_digits(
-            count, frames=frames, size=size, pictures=own, seed=2 * seed + number
-        )
-    return arrays
+    held = round(DIGITS_OF_TEST * len(pictures))
+    own = {"train": pictures[held:], "test": pictures[:held]}
+    return both_parts(
+        lambda part, count, part_seed: moving_digits(
+            count, frames=frames, size=size, pictures=own[part], seed=part_seed
+        ),
+        clips,
+        seed,
+    )
 
 
 def write_folder(root: Path, arrays: dict[str, Clips | npt.NDArray[np.int64]]) -> None:
