@@ -211,24 +211,22 @@ class SearchSettings:
             RunError: A field is unknown or has the wrong type.
         """
         try:
-            minimize = record["minimize"]
-            if not isinstance(minimize, list) or any(not isinstance(name, str) for name in minimize):
-                raise TypeError("minimize is not a list of names")
+            _require_texts("minimize", record["minimize"], "names")
+            _require_texts("begin_with", record.get("begin_with", []), "texts")
             require_budgets(record.get("budgets", {}))
             given = renamed(SETTINGS.values(), record)
             given = {**_before_measuring(given), **_before_precisions(given), **given, **_before_tasks(given)}
             for item in fields(cls):
                 if given.get(item.name, 0) is None and default(item.name) is not None:
                     raise TypeError(f"{item.name} is None")
-            return cls(**{**given, "minimize": tuple(minimize), "begin_with": _texts_of(given.get("begin_with", []))})
+            return cls(**given)
         except (TypeError, KeyError, ValueError, AttributeError, OverflowError, HwnasError) as error:
             raise RunError(f"the run's settings cannot be read: {error!s:.200}") from None
 
 
-def _texts_of(value: Any) -> tuple[str, ...]:
+def _require_texts(name: str, value: object, what: str) -> None:
     if not isinstance(value, list) or any(not isinstance(text, str) for text in value):
-        raise TypeError("begin_with is not a list of texts")
-    return tuple(value)
+        raise TypeError(f"{name} is not a list of {what}")
 
 
 def _before_measuring(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -124,9 +124,11 @@ class OneShotEvaluator(SupernetEvaluator):
             self._supernet = supernet
             return
         method, aims = self._made(), self.aim
-        each = isinstance(aims, Mapping) and tell_devices_apart(method, aims)
+        each: Mapping[str, OneShotMethod] = {}
+        if isinstance(aims, Mapping) and tell_devices_apart(method, aims):
+            each = {name: self._made() for name in aims}
         train_one_shot(
-            {name: self._made() for name in aims} if each and isinstance(aims, Mapping) else method,
+            each or method,
             supernet,
             self.task,
             self.recipe,

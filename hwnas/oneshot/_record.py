@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ FORMAT = 1
 SEVERAL = 2
 """The format of trainings for several devices; those for one have the first."""
 _HASH = "content_hash"
-_OF_DEVICE = ("cost", "reference", "is_budget", "counts", "epochs", "snapshots")
-"""What a training for several devices holds of each of them, in place of one of all."""
 
 Probabilities = list[list[float]]
 """One list for each choice of the space, in its order."""
@@ -52,6 +50,10 @@ class DeviceRecord:
     counts: bool = False
     epochs: list[EpochRecord] = field(default_factory=list)
     snapshots: list[Probabilities] = field(default_factory=list)
+
+
+_OF_DEVICE = tuple(part.name for part in fields(DeviceRecord))
+"""What a training for several devices holds of each of them, in place of one of all."""
 
 
 @dataclass
