@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from _compared_networks import milliseconds
 from _jobs import Phase, Results, do_phases
 from _progress import say
 from _timed_files import timed_files
 
 import hwnas
-from hwnas.spaces import Space
+from hwnas.spaces import Architecture, Space
 from hwnas.tasks import Task
-from hwnas.training import default_recipe, judge_onnx, score_network, train_network
+from hwnas.training import default_recipe, judge_onnx, native_precision, score_network, train_network
 from latency_tables import OpGraph, write_atomic
 from profilers import build_onnx, graph_macs, graph_params
 
@@ -44,12 +45,15 @@ class Arm:
         options: Options of `hwnas.search` in place of the usual ones: every network trained alone, by LaMOO. Samples
             are at most those of the scale.
         shares: The limits that it serves; the budget of the search is the largest of them. None for all.
+        supernet: Name of the trained supernet that it shares with other arms of an equal space, for each seed one; None
+            where it trains what it needs.
     """
 
     contestant: str
     space: Space
     options: Mapping[str, Any] = field(default_factory=dict)
     shares: tuple[float, ...] | None = None
+    supernet: str | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,49 @@ class Job:
         return "-".join(word.lower().replace(" ", "-") for word in words if word)
 
 
+class SharedSupernet(hwnas.Evaluator, hwnas.Trainer):
+    """A supernet that is trained once, in a folder of its own, and serves several searches.
+
+    Args:
+        evaluator: Trains the supernet and evaluates with it.
+        folder: Where it is kept.
+    """
+
+    name = "supernet"
+    shares_weights = True
+
+    def __init__(self, evaluator: hwnas.Evaluator, folder: Path) -> None:
+        self._own, self._folder = evaluator, folder
+        self.metric = evaluator.metric
+        self.space = getattr(evaluator, "space", None)
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Those of the evaluator."""
+        return self._own.settings
+
+    def prepare(self, workdir: Path, progress: Callable[[int, int, str], None] | None = None) -> None:
+        """Train it, or take what was trained."""
+        self._own.prepare(self._folder, progress)
+
+    def evaluate(self, arch: Architecture) -> hwnas.Evaluation:
+        """Return the value of a subnet."""
+        return self._own.evaluate(arch)
+
+    def trained_weights(self, arch: Architecture) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the weights of a subnet."""
+        return self._trainer.trained_weights(arch)
+
+    def test_value(self, arch: Architecture) -> float:
+        """Return the value of a subnet on the test part."""
+        return self._trainer.test_value(arch)
+
+    @property
+    def _trainer(self) -> hwnas.Trainer:
+        assert isinstance(self._own, hwnas.Trainer)
+        return self._own
+
+
 class Comparison:
     """The jobs of a comparison.
 
@@ -125,12 +172,14 @@ class Comparison:
 
     def first_phases(self) -> list[Phase[Job]]:
         """Return the jobs that lead to candidates."""
-        seeds = range(len(self._setups))
-        searches = [self._search_of(seed, arm) for seed in seeds for arm in self._setups[seed].arms]
-        searches = list(dict.fromkeys(searches))
         tables = [Job("table", of=arm) for arm in dict.fromkeys(self._tables.values())]
         first = Phase([Job("limits"), *tables], alone=True)
-        return [first, Phase(searches), Phase([Job("candidates")], alone=True)]
+        seeds = range(len(self._setups))
+        arms = [(self._search_of(seed, name), arm) for seed in seeds for name, arm in self._setups[seed].arms.items()]
+        supernets = [Job("supernet", search.seed, arm.supernet) for search, arm in arms if arm.supernet is not None]
+        searches = [search for search, _ in arms]
+        phases = [Phase(list(dict.fromkeys(jobs))) for jobs in (supernets, searches) if jobs]
+        return [first, *phases, Phase([Job("candidates")], alone=True)]
 
     def last_phases(self) -> list[Phase[Job]]:
         """Return the trainings and the final measurement; candidates must be known."""
@@ -144,6 +193,7 @@ class Comparison:
         does = {
             "limits": self._limits,
             "table": self._table,
+            "supernet": self._supernet,
             "search": self._search,
             "candidates": self._candidates,
             "train": self._train,
@@ -177,18 +227,37 @@ class Comparison:
     def _place_of_table(self, arm: str) -> Path:
         return self._results.place(Job("table", of=arm)) / "table.json"
 
+    def _supernet(self, job: Job) -> Mapping[str, Any]:
+        """Train a supernet that several arms share."""
+        arm = next(arm for arm in self._setups[job.seed].arms.values() if arm.supernet == job.of)
+        self._shared(job.seed, arm).prepare(Path(), lambda done, total, line: say(f"{job.name}: {line}"))
+        return {}
+
+    def _shared(self, seed: int, arm: Arm) -> SharedSupernet:
+        settings = {"train_precision": native_precision("cpu"), **self._scale.recipe}
+        evaluator = hwnas.make_evaluator(
+            "supernet",
+            arm.space,
+            self._setups[seed].task,
+            seed=seed,
+            threads=1,
+            epochs=self._scale.search_epochs,
+            **settings,
+        )
+        return SharedSupernet(evaluator, self._results.place(Job("supernet", seed, str(arm.supernet))))
+
     def _search(self, job: Job) -> Mapping[str, Any]:
         setup, scale = self._setups[job.seed], self._scale
         arm = setup.arms[job.of]
-        chosen: dict[str, Any] = {
+        trained: dict[str, Any] = {
             "evaluator": "train",
             "epochs": scale.search_epochs,
             "recipe": ",".join(f"{name}={value}" for name, value in scale.recipe.items()) or None,
-            "samples": scale.samples,
-            "finalize": "none",
             "threads": 1,
-            **arm.options,
         }
+        if arm.supernet is not None:
+            trained = {"evaluator": self._shared(job.seed, arm), "threads": 1}
+        chosen: dict[str, Any] = {"samples": scale.samples, "finalize": "none", **trained, **arm.options}
         chosen["samples"] = min(chosen["samples"], scale.samples)
         found = hwnas.search(
             arm.space,
@@ -241,7 +310,8 @@ class Comparison:
             text = next(t["network"] for t in trials if t["number"] == int(job.network))
             space = setup.arms[job.of].space
             graph = space.graph(space.parse(text))
-        recipe = default_recipe(setup.task, epochs=self._scale.epochs, **self._scale.recipe)
+        settings = {"train_precision": native_precision("cpu"), **self._scale.recipe}
+        recipe = default_recipe(setup.task, epochs=self._scale.epochs, **settings)
         losses: list[float] = []
         network = train_network(graph, setup.task, recipe, seed=job.seed, threads=1, losses=losses)
         file = self._file(job)
@@ -256,6 +326,7 @@ class Comparison:
             "beside": dict(scorer.others()),
             "macs": graph_macs(graph),
             "params": graph_params(graph),
+            "recipe": recipe.as_dict(),
             "losses": [round(loss, 4) for loss in losses],
         }
 
@@ -311,7 +382,8 @@ class Comparison:
         """Return rows, means over seeds beside the yardstick, and what the searches cost."""
         rows = self._results.need(Job("measure"))["rows"]
         yardstick = next(iter(self._setups[0].rivals))
-        searches = {job.name: self._results.need(job)["core_seconds"] for job in self.first_phases()[1].jobs}
+        jobs = [job for phase in self.first_phases() for job in phase.jobs if job.kind in ("supernet", "search")]
+        searches = {job.name: self._results.need(job)["core_seconds"] for job in jobs}
         means = [
             mean_row(rows, yardstick, who, share)
             for who, share in dict.fromkeys((row["who"], row["share"]) for row in rows)
@@ -391,7 +463,7 @@ def _run(experiments: Mapping[str, Experiment], options: argparse.Namespace) -> 
     """Do all jobs that are not done yet, then write the result."""
     experiment = experiments[options.name]
     given = {name: value for name in _SCALED if (value := getattr(options, name)) is not None}
-    scale = replace(experiment.scale, **(SMOKE if options.smoke else {}), **given)
+    scale = replace(experiment.scale, **{**(SMOKE if options.smoke else {}), **given})
     os.environ.setdefault("HWNAS_TABLES", str(options.runs / "tables"))
     folder = options.runs / (f"{options.name}-smoke" if options.smoke else options.name)
     compared = {name: value for name, value in asdict(scale).items() if name != "seeds"}

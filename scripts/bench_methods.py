@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,10 @@ METHODS: Mapping[str, Mapping[str, Any]] = {
     "ddpnas": {"strategy": "ddpnas", "samples": 12},
 }
 """Options of each method's search; a one-shot method's first trials are what it found."""
-SHARES = (0.5, 0.25)
-IMAGES, SIZE, CLASSES = 6000, 32, 10
-"""Images of the train part (a quarter validates), their size, and the classes."""
+SHARING = ("lamoo", "random")
+"""Methods whose networks are subnets of a supernet that knows nothing of the method: one is trained for both."""
+IMAGES, CLASSES = 4000, 10
+"""Images of the train part (a quarter validates), and the classes."""
 
 
 @dataclass(frozen=True)
@@ -52,25 +53,26 @@ class Family:
         space: The space.
         narrowed: Returns the narrowed network.
         factors: Factors to compare with; 1 is the yardstick.
+        shares: Limits, as shares of the yardstick's measured latency: a little over those of the narrowed networks.
     """
 
     space: Callable[[], Space]
     narrowed: Callable[[float], OpGraph]
-    factors: tuple[float, ...]
+    factors: tuple[float, float, float]
+    shares: tuple[float, float]
 
 
-def _mobilenet() -> Space:
-    return space_of("mobilenetv3", preset="tiny", classes=CLASSES, image_channels=3, resolution=[24, SIZE])
+def _mobilenet(width: Sequence[float] = (0.5, 0.75, 1.0)) -> Space:
+    return space_of("mobilenetv3", preset="tiny", classes=CLASSES, image_channels=3, resolution=[16], width=[*width])
 
 
 def _narrow_mobilenet(factor: float) -> OpGraph:
     """Scale the channels of the network with all choices at their largest value."""
-    space = space_of("mobilenetv3", preset="tiny", classes=CLASSES, image_channels=3, resolution=[SIZE], width=[factor])
-    return _largest(space)
+    return _largest(_mobilenet([factor]))
 
 
 def _cells(channels: int = 16) -> Space:
-    return space_of("nasbench201", image_size=SIZE, cells=1, channels=channels, classes=CLASSES)
+    return space_of("nasbench201", image_size=32, cells=1, channels=channels, classes=CLASSES)
 
 
 def _narrow_cells(factor: float) -> OpGraph:
@@ -85,8 +87,8 @@ def _largest(space: Space) -> OpGraph:
 
 
 FAMILIES = {
-    "mobilenetv3": Family(_mobilenet, _narrow_mobilenet, (1.0, 0.75, 0.5, 0.35, 0.25)),
-    "nasbench201": Family(_cells, _narrow_cells, (1.0, 0.75, 0.5, 0.375, 0.25)),
+    "mobilenetv3": Family(_mobilenet, _narrow_mobilenet, (1.0, 0.5, 0.25), (0.58, 0.44)),
+    "nasbench201": Family(_cells, _narrow_cells, (1.0, 0.5, 0.25), (0.46, 0.26)),
 }
 
 
@@ -96,15 +98,16 @@ def methods(name: str) -> Experiment:
 
     def setup(data: str, seed: int) -> Setup:
         space = family.space()
-        arms = {
-            f"{method} {share:g}": Arm(method, space, {"evaluator": "supernet", **options}, (share,))
-            for method, options in METHODS.items()
-            for share in SHARES
-        }
+        arms = {}
+        for method, options in METHODS.items():
+            for share in family.shares:
+                own = {} if method in SHARING else {"evaluator": "supernet"}
+                supernet = "supernet" if method in SHARING else None
+                arms[f"{method} {share:g}"] = Arm(method, space, {**own, **options}, (share,), supernet)
         rivals = {f"width {factor:g}": family.narrowed(factor) for factor in family.factors}
         return Setup(make_task("image", data, limit=IMAGES, seed=seed), arms, rivals)
 
-    return Experiment(setup, Scale(SHARES, samples=60, search_epochs=12, epochs=30, finalists=1))
+    return Experiment(setup, Scale(family.shares, samples=60, search_epochs=8, epochs=24, finalists=1))
 
 
 EXPERIMENTS = {name: methods(name) for name in FAMILIES}
