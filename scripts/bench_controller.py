@@ -1,6 +1,7 @@
 """Does the controller learn on detectors? Its last rewards beside those of random networks.
 
     scripts/bench_controller.py --data BLOOD_CELLS --runs FOLDER -o FILE.json [--samples 120] [--random 60] [--seeds 1]
+                                [--workers 1]
 
 Space `fpn` (NAS-FCOS's pyramid and head with a backbone) on small images; every network is trained alone for a few
 epochs. The reward of a trial is here its average precision, scaled to the range of the random networks, minus the
@@ -70,6 +71,8 @@ def trials(
         measure="none",
         finalize="none",
         seed=seed,
+        workers=options.workers,
+        evaluation_threads=1,
         progress=say,
     )
     finished = (trial.values for trial in found.trials if not trial.failed)
@@ -120,6 +123,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=120, help="trials of the controller (default 120)")
     parser.add_argument("--random", type=int, default=60, help="random networks (default 60)")
     parser.add_argument("--seeds", type=int, default=1, help="searches of each (default 1)")
+    parser.add_argument("--workers", type=int, default=1, help="trainings at once (default 1)")
     return parser.parse_args()
 
 
