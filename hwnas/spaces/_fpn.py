@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from functools import partial
+from contextlib import suppress
+from functools import cached_property, partial
 from typing import ClassVar
 
 from hwnas._errors import SpaceError
@@ -15,6 +16,7 @@ from hwnas.spaces._mobilenetv3 import block_maker
 from hwnas.spaces._presets import Stage
 from hwnas.spaces._rounding import scaled
 from hwnas.spaces._several import several, several_widths
+from hwnas.spaces._stage_text import StageText, Word
 from hwnas.spaces._task import Task
 from latency_tables import Op, Shape
 from profilers import BOX_VALUES, ops
@@ -133,6 +135,36 @@ class FPN(ChoiceGraphSpace):
         values = dict(zip((choice.name for choice in self.choices), arch.values, strict=True))
         values |= {name: value for name, value in _fcos().items() if name in values}
         return self.canonical(Architecture(tuple(values[choice.name] for choice in self.choices)))
+
+    def format(self, arch: Architecture) -> str:
+        """Return ``w0.5r160c24_k5e6+k3e2_k5e6_k3e2_k5e6_p5-sep3-skip-sum_..._conv3-sep3-skip_t2s0``.
+
+        The words are width, resolution and channels; for each stage the kernels and expansions of its blocks; for each
+        node of the pyramid the other map, the operation of its own map, that of the other, and how they are aggregated;
+        the operations of the head; its towers, and the layer from which its weights are shared.
+        """
+        return self._text.format(self.canonical(arch).values)
+
+    def parse(self, text: str) -> Architecture:
+        """Read what `format` prints, or ``name=value`` of all choices as earlier versions wrote them."""
+        if "=" in text:
+            with suppress(SpaceError):
+                return super().parse(text)
+        return Architecture(self._text.parse(text))
+
+    @cached_property
+    def _text(self) -> StageText:
+        words = [Word((("w", "width"), ("r", "resolution"), ("c", "channels")))]
+        for s in range(len(STAGES)):
+            blocks = (f"stage{s}.block{b}" for b in range(max(DEPTHS)))
+            fields = tuple((("k", f"{block}.kernel"), ("e", f"{block}.expansion")) for block in blocks)
+            words.append(Word((), f"stage{s}.depth", fields))
+        for number in range(len(NODES)):
+            marks = (("p", "source"), ("-", "own"), ("-", "other"), ("-", "aggregation"))
+            words.append(Word(tuple((mark, f"fpn{number}.{choice}") for mark, choice in marks)))
+        words.append(Word(tuple(("-" if layer else "", f"head{layer}") for layer in range(LAYERS))))
+        words.append(Word((("t", "towers"), ("s", "shared_from"))))
+        return StageText(self.name, self.choices, words)
 
     def _choice(self, graph: ChoiceGraph, name: str, values: tuple[Value, ...]) -> Choice:
         """State a choice; with FCOS's pyramid it has FCOS's value alone."""

@@ -5,7 +5,7 @@ import pytest
 
 from hwnas._costs._space_costs import SpaceCosts
 from hwnas._errors import SpaceError
-from hwnas.spaces import ChoiceGraph, ChoiceGraphSpace, make_space
+from hwnas.spaces import ChoiceGraph, ChoiceGraphSpace, Space, make_space
 from hwnas.testing import check_space
 from hwnas.training import Supernet
 from profilers import graph_macs, graph_parameters, ops
@@ -44,6 +44,19 @@ def test_the_hand_made_detector_is_a_member_and_the_only_one_of_pyramid_fcos():
     assert same.op_counts == graph.op_counts
     assert sorted(node.name for node in same.nodes) == sorted(node.name for node in graph.nodes)
     assert fixed.hand_made(twin) == twin
+
+
+@pytest.mark.parametrize("pyramid", ["searched", "fcos"])
+def test_networks_have_short_texts_and_the_texts_of_earlier_versions_are_read(pyramid):
+    space = make_space("fpn", classes=3, resolution=[64, 96], width=[0.5, 1.0], pyramid=pyramid)
+    archs = space.sample(40, np.random.default_rng(0))
+    for arch in archs:
+        assert space.parse(space.format(arch)) == space.parse(Space.format(space, arch)) == space.canonical(arch)
+        assert len(space.format(arch)) < 200
+    assert len(set(map(space.format, archs))) == len(set(map(space.canonical, archs)))
+    for text in ("w1", "width=1", "w0.5r64c24_k3e2_k3e2_k3e2_k3e2"):
+        with pytest.raises(SpaceError, match=f"cannot read '{text}'; it must look like w0.5r64c24_k3e2_"):
+            space.parse(text)
 
 
 def test_a_supernet_trains_what_stands_before_the_boxes():
