@@ -61,10 +61,11 @@ def require_same_search(
             continue  # nothing was trained yet
         if name not in _MAY_CHANGE and old.get(name) != new[name]:
             _refuse_declaration(path, old.get(name), new[name])
-            raise RunError(
-                f"{path} contains a search with {name} {shortened(old.get(name))}, this one has "
-                f"{shortened(new[name])}; choose another --out"
-            )
+            parts = [
+                without_paths(part.get(name) or {}) if name == "devices" else part.get(name) for part in (old, new)
+            ]
+            what, there, here = _difference(name, *parts)
+            raise RunError(f"{path} contains a search with {what} {there}, this one has {here}; choose another --out")
     if identity_before is None:
         return
     for name, there, here in differences(identity_before, identity):
@@ -113,6 +114,22 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[tuple
         for name in sorted({*old, *new})
         if old.get(name) != new.get(name)
     ]
+
+
+def _difference(name: str, before: object, now: object) -> tuple[str, str, str]:
+    """Return what differs in a setting, and both values: the whole setting, or a part where the whole is too long."""
+    short = shortened(before), shortened(now)
+    if (json.dumps(before), json.dumps(now)) == short:
+        return (name, *short)
+    if isinstance(before, dict) and isinstance(now, dict) and set(before) != set(now) and _holds_more(before, now):
+        return name, ", ".join(sorted(before)), ", ".join(sorted(now))
+    leaves = differences({name: before}, {name: now})
+    return leaves[0] if leaves else (name, *short)
+
+
+def _holds_more(*settings: Mapping[str, Any]) -> bool:
+    """Return whether all values of settings are settings themselves, as of devices by their names."""
+    return all(isinstance(value, dict) for values in settings for value in values.values())
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -143,8 +143,10 @@ def test_the_run_goes_on_without_its_tables_but_not_with_others(search, tables, 
     moved[1].write_bytes(tables[0].read_bytes())
     with pytest.raises(HwnasError, match="was started with another latency table"):
         search(samples=12, tables=moved)
-    with pytest.raises(HwnasError, match="contains a search with devices"):
+    with pytest.raises(HwnasError, match="contains a search with devices board, phone, this one has other, phone;"):
         search(samples=12, tables=[tables[0], moved[1].rename(tmp_path / "other.json")])
+    with pytest.raises(HwnasError, match=r"search with devices\.phone\.latency_budget_ms null, this one has 5"):
+        search(samples=12, latency_budget="phone=5ms")
 
 
 def test_an_unreachable_budget_names_the_device(search):
