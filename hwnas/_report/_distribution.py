@@ -8,7 +8,7 @@ import numpy as np
 
 from hwnas._common._canvas import BLUE, GREY, ORANGE, make_figure, png
 from hwnas._common._text import printable
-from hwnas._costs._cost import axis_label, cost_of_key
+from hwnas._costs._cost import LATENCY, axis_label, cost_of_key
 from hwnas._report._html import escape, image
 from hwnas.oneshot import EpochRecord, TrainingRecord
 
@@ -119,8 +119,12 @@ def _aim(record: TrainingRecord) -> str:
     text = cost.format(record.reference)
     if not record.counts:
         return f" The expected {escape(cost.title)} was followed, but was no part of the loss."
-    what = "the budget" if record.is_budget else "the median of random networks"
-    return f" The expected {escape(cost.title)} counted in the loss as a share of {escape(text)}, {what}."
+    counted = f" The expected {escape(cost.title)} counted in the loss as a share of"
+    if not record.is_budget:
+        return f"{counted} {escape(text)}, the median of random networks."
+    if record.cost == LATENCY.key:
+        return f"{counted} the budget, which is {escape(text)} in the statistic of the table's predictions."
+    return f"{counted} the budget, {escape(text)}."
 
 
 def _probabilities(record: TrainingRecord, snapshot: Sequence[Sequence[float]]) -> str:
