@@ -9,7 +9,7 @@ from typing import Any, TypedDict, Unpack
 from hwnas._api._commands import RESULT
 from hwnas._api._given import SpaceOptions, quiet, read_options, refuse_options, require_file, resolve_space, save
 from hwnas._common._option import dashed, renamed
-from hwnas._costs._units import parse_count
+from hwnas._costs._units import parse_bytes
 from hwnas._devices._make import make_backend
 from hwnas._errors import HwnasError
 from hwnas._runs._options import DEVICE, SPACE
@@ -133,7 +133,7 @@ def bundle(
         "batch": batch,
         "precision": precision,
         "image_channels": input_channels(made),
-        "core_cache_bytes": int(parse_count(core_cache) if isinstance(core_cache, str) else core_cache),
+        "core_cache_bytes": int(parse_bytes(core_cache) if isinstance(core_cache, str) else core_cache),
     }
     return make_bundle(made, Path(out), setting, networks=networks, seed=seed, progress=progress)
 

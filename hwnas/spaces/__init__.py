@@ -20,6 +20,7 @@ from hwnas.spaces._derived import (
     with_weights,
 )
 from hwnas.spaces._dscnn import DSCNN
+from hwnas.spaces._fpn import FPN
 from hwnas.spaces._make import (
     float_form,
     is_file,
@@ -40,6 +41,7 @@ from hwnas.spaces._workloads import drawn_graphs, input_channels, named_graph, w
 
 __all__ = [
     "DSCNN",
+    "FPN",
     "MOST_NETWORKS",
     "Alternative",
     "Architecture",

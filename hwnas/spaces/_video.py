@@ -66,10 +66,10 @@ _BLOCK = re.compile(r"(\w+)\.e([0-9]+)\Z")
 class Video(ChoiceGraphSpace):
     """Inverted residual networks for clips; each block chooses what it looks at in space and time.
 
-    After PV-NAS (Wang et al. 2020, arXiv 2011.00826), of which nothing but the paper is public: blocks choose among
-    1x3x3, 1x5x5, 3x1x1, the sum of 1x3x3 and 3x1x1, 3x3x3, the temporal shift (Lin et al. 2019, arXiv 1811.08383)
-    followed by 1x3x3, and nothing (``skip``: the two 1x1x1 convolutions alone, in blocks that keep the size). Time is
-    never strided; the head averages over it.
+    After the idea of PV-NAS (Wang et al. 2020, arXiv 2011.00826), which has no public code, with operators of our own
+    choice: blocks choose among 1x3x3, 1x5x5, 3x1x1, the sum of 1x3x3 and 3x1x1, 3x3x3, the temporal shift (Lin et al.
+    2019, arXiv 1811.08383) followed by 1x3x3, and nothing (``skip``: the two 1x1x1 convolutions alone, in blocks that
+    keep the size). Time is never strided; the head averages over it.
 
     Args:
         classes: Number of classes.

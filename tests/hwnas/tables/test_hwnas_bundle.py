@@ -109,8 +109,9 @@ def test_jobs_that_cannot_run_say_why(folder, tmp_path):
 
 def test_bundle_command(tmp_path, capsys):
     command = ["bundle", "--space", "nasbench201", "--image-size", "8", "--networks", "2", "-o", str(tmp_path / "b")]
-    assert main(command) == 0
+    assert main([*command, "--core-cache", "64k"]) == 0
     assert capsys.readouterr().out.endswith(f"models in {tmp_path / 'b'}; see README.txt there for the next step\n")
+    assert '"core_cache_bytes": 65536' in (tmp_path / "b" / "job" / "job.json").read_text()
     assert sorted(p.name for p in (tmp_path / "b").iterdir()) == ["README.txt", "job", "runner.pyz"]
     assert fails(capsys, *command).endswith("is not an empty folder; choose another -o")
     assert "--precision must be fp32 or int8 for a bundle, got bf16" in fails(capsys, *command, "--precision", "bf16")
