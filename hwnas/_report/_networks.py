@@ -22,6 +22,7 @@ from hwnas._runs._metrics import metric_of, value_of
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
 from hwnas._tables._references import percent_text
+from hwnas.tasks import written_name
 
 _FINAL = {
     "finetune": "were trained further from the weights of the search",
@@ -91,7 +92,7 @@ def _columns(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -
         ("id", [escape(n["id"]) for n in networks]),
         (f"validation {metric.text}" if shipped and not metric.score else metric.text, compared),
         (f"test {tested}", [written_test(n) if value_of(n, "test") is not None else "-" for n in networks]),
-        *((f"test {name}", [_beside(n, name) for n in networks]) for name in _names_beside(networks)),
+        *((f"test {written_name(name)}", [_beside(n, name) for n in networks]) for name in _names_beside(networks)),
         (f"measured latency ({_statistics(latencies)}, ms)", [_measured(latency) for latency in latencies]),
         ("speed-up", [f"{value:.3g}x" if (value := n.get(SPEED_UP)) else "-" for n in networks]),
         ("budget", [_met(checks(n, budgets)) for n in networks]),

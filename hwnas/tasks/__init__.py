@@ -10,7 +10,7 @@ from hwnas.tasks._exhibit import Exhibit
 from hwnas.tasks._image import ImageClassification
 from hwnas.tasks._labels import ACCURACY
 from hwnas.tasks._make import DataSet, as_task, make_task, metric_named, task_names, usual_task
-from hwnas.tasks._metric import BINOMIAL, PERCENT, Metric
+from hwnas.tasks._metric import BINOMIAL, PERCENT, Metric, written_name
 from hwnas.tasks._options import TrainingOption, require_number
 from hwnas.tasks._outputs import Output
 from hwnas.tasks._signal import SignalTask
@@ -50,4 +50,5 @@ __all__ = [
     "task_names",
     "usual_space",
     "usual_task",
+    "written_name",
 ]

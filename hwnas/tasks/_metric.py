@@ -15,6 +15,8 @@ BINOMIAL = "binomial"
 _NAME_LENGTH = 64
 _UNIT_LENGTH = 16
 _WORD = re.compile(r"[a-z][a-z0-9]{0,15}\Z")
+_WRITTEN = {name.lower(): name for name in ("AP", "AP50", "AUC", "F1", "IoU", "L2", "MAE", "MSE", "RMSE")}
+"""Abbreviations as people write them."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,9 @@ class Metric:
 
     @property
     def text(self) -> str:
-        """The name for people, with the precision where there is one: ``int8 accuracy``."""
-        return self.name if self.precision is None else f"{self.precision} {self.name}"
+        """The name for people, with the precision where there is one: ``int8 accuracy``, ``mean IoU``."""
+        written = written_name(self.name)
+        return written if self.precision is None else f"{self.precision} {written}"
 
     @property
     def title(self) -> str:
@@ -189,3 +192,8 @@ class Metric:
         if self.unit == PERCENT:
             return f"{value:.2%}"
         return f"{value:.4g} {self.unit}" if self.unit else f"{value:.4g}"
+
+
+def written_name(name: str) -> str:
+    """Return the name of a figure as people write it: ``mean IoU`` for ``mean_iou``."""
+    return " ".join(_WRITTEN.get(word, word) for word in name.split("_"))

@@ -69,7 +69,7 @@ def test_files_end_in_boxes(run):
 def test_the_report_shows_boxes(run):
     page = (run[0] / "report.html").read_text()
     assert "<h3>Images of the test part</h3>" in page
-    assert "<th>test ap</th>" in page
+    assert "<th>test AP</th>" in page
 
 
 def test_the_deploy_folder_prints_boxes(run, tmp_path):

@@ -193,10 +193,10 @@ def test_the_search_minimises_it(folder, evaluator):
 
 def test_the_report_and_the_lists_say_it(folder, capsys):
     page = (folder / "train" / "report.html").read_text()
-    assert "<th>validation mse</th>" in page
-    assert "<th>test mse</th>" in page
-    assert "the best at validation mse " in page
-    assert "Mse against cost" in page
+    assert "<th>validation MSE</th>" in page
+    assert "<th>test MSE</th>" in page
+    assert "the best at validation MSE " in page
+    assert "MSE against cost" in page
     for other in ("accuracy-column", "SVM accuracy", "is the table accurate?", "Is the table accurate?"):
         page = page.replace(other, "")  # of the latency table and of the regions, not of the networks
     assert "accura" not in page
@@ -223,7 +223,7 @@ def test_runs_are_compared_towards_less(folder, capsys):
         assert fronts == sorted(kept)
         assert run["volumes"] == sorted(run["volumes"])
     assert main(["compare", "train", "supernet"]) == 0
-    assert "best mse, no budget" in capsys.readouterr().out
+    assert "best MSE, no budget" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("pick", ["best", "most-accurate"])
@@ -233,7 +233,7 @@ def test_the_best_network_has_the_least_error(folder, capsys, pick):
     assert main(["export", "train", "--pick", pick, "-o", "best.onnx"]) == 0
     assert (folder / "best.onnx").read_bytes() == (folder / "train" / best["onnx"]).read_bytes()
     told = capsys.readouterr().out
-    assert f"validation mse {best['validation_mse']:.4g} lx, test mse {best['mse']:.4g} lx, " in told
+    assert f"validation MSE {best['validation_mse']:.4g} lx, test MSE {best['mse']:.4g} lx, " in told
 
 
 def test_a_search_goes_on_with_the_same_task_alone(folder, capsys):
@@ -262,7 +262,7 @@ def test_a_score_chooses_what_a_final_training_then_judges(folder):
     assert all(n["score"].keys() == {"log_parameters"} and n["validation_mse"] is None for n in networks)
     assert all(n["final_validation_mse"] > 0 and n["metric"]["direction"] == "min" for n in networks)
     assert (folder / "score" / "report.html").read_text().count(
-        "log_parameters (a score)"
+        "log parameters (a score)"
     ) == 1  # the axis of the front
     assert main(["export", "score", "--pick", "best", "-o", "s.onnx"]) == 0
 

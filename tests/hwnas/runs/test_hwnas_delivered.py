@@ -250,7 +250,7 @@ def test_less_error_is_better_everywhere():
     judge(entries, {}, ["latency_ms"])
     assert [entry["dominated_by"] for entry in entries] == [None, None, "b", None]
     assert {pick: pick_network(entries, pick)["id"] for pick in PICKS} == {"fastest": "a", "knee": "d", "best": "b"}
-    assert described(entries[1], {}) == "arch-b, validation mse 1 lx, test mse 1.1 lx, 2 ± 0.010 ms (median) measured"
+    assert described(entries[1], {}) == "arch-b, validation MSE 1 lx, test MSE 1.1 lx, 2 ± 0.010 ms (median) measured"
     assert remarks(entries[:2], {}) == []
     score = {"name": "e", "direction": "min", "score": True}
     values = (("a", 3.0, 1.0), ("b", 1.0, 2.0), ("c", 2.0, 2.5))

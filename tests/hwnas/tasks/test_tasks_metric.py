@@ -23,10 +23,17 @@ def test_values_as_people_read_and_write_them():
             metric.parse(text)
     assert [metric.label for metric in (DEFAULT_METRIC, MSE, Metric("iou"), Metric.of_score("naswot"))] == [
         "accuracy (%)",
-        "mse (K)",
-        "iou",
+        "MSE (K)",
+        "IoU",
         "naswot (a score)",
     ]
+
+
+def test_names_as_people_write_them():
+    names = ["ap50", "mean_iou", "relative_l2", "f1_score", "accuracy", "halves_right"]
+    written = ["AP50", "mean IoU", "relative L2", "F1 score", "accuracy", "halves right"]
+    assert [Metric(name).text for name in names] == written
+    assert Metric("mean_iou").title == "Mean IoU"
 
 
 def test_a_precision_is_told_to_people_and_kept_in_files():
