@@ -37,7 +37,7 @@ from search import nondominated
 
 NAMES = {"one-thread": 1, "two-threads": 2}
 """Devices, and their threads."""
-SPACE: dict[str, Any] = {"preset": "tiny", "resolution": [16, 32], "width": [1.0]}
+SPACE: dict[str, Any] = {"preset": "tiny", "resolution": [16, 24], "width": [0.5, 0.75, 1.0]}
 DIGITS = "digits"
 STATISTIC = "median"
 
