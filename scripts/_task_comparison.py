@@ -25,6 +25,7 @@ from _progress import say
 from _timed_files import timed_files
 
 import hwnas
+from hwnas.oneshot import read_training
 from hwnas.spaces import Architecture, Space
 from hwnas.tasks import Task
 from hwnas.training import default_recipe, judge_onnx, native_precision, score_network, train_network
@@ -379,7 +380,10 @@ class Comparison:
         return milliseconds(list(graphs), rounds=self._scale.rounds, most_s=300.0)
 
     def outcome(self) -> dict[str, Any]:
-        """Return rows, means over seeds beside the yardstick, and what the searches cost."""
+        """Return rows, means over seeds beside the yardstick, what the searches cost, and how decided they ended.
+
+        ``entropies``: of the distribution of each one-shot search, as a share of the largest.
+        """
         rows = self._results.need(Job("measure"))["rows"]
         yardstick = next(iter(self._setups[0].rivals))
         jobs = [job for phase in self.first_phases() for job in phase.jobs if job.kind in ("supernet", "search")]
@@ -388,7 +392,15 @@ class Comparison:
             mean_row(rows, yardstick, who, share)
             for who, share in dict.fromkeys((row["who"], row["share"]) for row in rows)
         ]
-        return {"yardstick": yardstick, "means": means, "rows": rows, "core_seconds": searches}
+        trainings = {job.name: self._results.place(job) / "run" / "evaluator" / "oneshot.json" for job in jobs}
+        entropies = {name: read_training(file).epochs[-1].entropy for name, file in trainings.items() if file.exists()}
+        return {
+            "yardstick": yardstick,
+            "means": means,
+            "rows": rows,
+            "core_seconds": searches,
+            "entropies": entropies,
+        }
 
 
 def mean_row(rows: Sequence[Mapping[str, Any]], yardstick: str, who: str, share: float | None) -> dict[str, Any]:
