@@ -72,7 +72,6 @@ def trials(
         finalize="none",
         seed=seed,
         workers=options.workers,
-        evaluation_threads=1,
         progress=say,
     )
     finished = (trial.values for trial in found.trials if not trial.failed)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from hwnas._errors import HwnasError
+from hwnas._errors import HwnasError, SpaceError
 from hwnas._pipeline._opening import opening_of
 from hwnas._pipeline._setup import SearchSetup
+from hwnas._runs._journal import TrialRecord
 from hwnas._runs._settings import SearchSettings
+from hwnas.spaces import Space
 from search import RestoreError, Study
 
 _FIRST = 10
@@ -43,8 +45,17 @@ def restore_study(setup: SearchSetup, *, prepared: bool = False) -> Study:
             first=opening_of(setup, initial_size(settings), trained=prepared or len(trials) > 0),
         )
         for record in journal.records:
-            if record.arch != setup.space.format(setup.space.decode(record.codes)):
+            if not _same_network(setup.space, record):
                 raise RestoreError(f"the codes and the text of trial {record.number} are different architectures")
     except RestoreError as error:
         raise HwnasError(f"{journal.path} does not belong to this search: {error}") from None
     return study
+
+
+def _same_network(space: Space, record: TrialRecord) -> bool:
+    """Return whether codes and text of a trial are one network; an earlier version may have written it otherwise."""
+    try:
+        written = space.parse(record.arch)
+    except SpaceError:
+        return False
+    return space.format(written) == space.format(space.decode(record.codes))
