@@ -112,6 +112,29 @@ def test_arms_with_equal_spaces_share_a_table(comparison):
     assert [job.name for job in jobs] == ["limits-s0", "table-s0-a", "table-s0-b"]
 
 
+def test_arms_share_a_supernet_that_is_trained_once(comparison, tmp_path):
+    from _task_comparison import Arm, Comparison, Job, Scale, Setup
+
+    comparison, results = comparison
+    setup = comparison._setups[0]
+    space = make_space("convnet1d", classes=2, length=128, width=0.25)
+    arms = {name: Arm(name, space, supernet="common") for name in "ab"}
+    own = Comparison(results, Scale((1.0,), samples=3, search_epochs=1, epochs=1), [Setup(setup.task, arms, {})])
+    names = [[job.name for job in phase.jobs] for phase in own.first_phases()]
+    assert names[1:3] == [["supernet-s0-common"], ["search-s0-a", "search-s0-b"]]
+    own.do(Job("supernet", 0, "common"))
+    trained = (results.place(Job("supernet", 0, "common")) / "supernet.pt").read_bytes()
+    arch, values = space.sample(1, np.random.default_rng(0))[0], []
+    for arm in arms.values():
+        evaluator = own._shared(0, arm)
+        evaluator.prepare(tmp_path / "run")
+        values.append(evaluator.evaluate(arch).value)
+        assert evaluator.trained_weights(arch)
+    assert values[0] == values[1]
+    assert not (tmp_path / "run").exists()
+    assert (results.place(Job("supernet", 0, "common")) / "supernet.pt").read_bytes() == trained
+
+
 def test_only_networks_that_keep_the_limit_when_measured_again_are_candidates(comparison):
     from _task_comparison import Job
 
