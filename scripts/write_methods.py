@@ -242,7 +242,7 @@ def trained(records: dict[str, Any]) -> list[str]:
             differences between the methods are within the errors. The cells of `nasbench201` show what a shared
             network can get wrong: `lamoo` and random search rank networks by it, and after so few epochs it prefers
             cells of poolings, skips and zeros (the last column counts skips and zeros among the six edges, for each
-            seed). These learn fast, but trained from scratch they are behind the narrowed networks. The one-shot
+            seed). These learn fast, but trained from scratch they are mostly behind the narrowed networks. The one-shot
             methods fall for it less: `ddpnas` is ahead at both limits, the others are level with the narrowed
             networks, although all distributions are hardly decided yet. So train a shared network for longer than
             this, or take `--evaluator train` where a space chooses among operators. One network of each search, chosen
