@@ -1,12 +1,15 @@
-"""Search for several devices that others have measured, with one training, and hold the fronts against each other.
+"""Search once for several devices that others have measured, and hold the fronts against each other.
 
-    scripts/bench_fitted_devices.py FILE --data CIFAR10 --runs FOLDER -o fitted-devices.json
+    scripts/bench_fitted_devices.py FILE --runs FOLDER -o fitted-devices.json [--seeds 3]
+    scripts/bench_fitted_devices.py FILE --data CIFAR10 --runs FOLDER -o fitted-supernet.json
 
-FILE holds latencies of NAS-Bench-201's networks on many devices. The table of each device is fitted to a few random
-networks (`hwnas.fit`). One supernet is trained and searched for all devices (`--tables`). Each device's front follows
-from its fitted table; what the networks of all fronts really take on each device is looked up in FILE. The hypervolume
-of each front on each device is that of the metric of the validation part and the logarithm of the latency, each scaled
-to the range of all networks on that device. An interrupted search continues.
+FILE holds NAS-Bench-201's networks: accuracies, and latencies on many devices. The table of each device is fitted to a
+few random networks (`hwnas.fit`). One search serves all devices (`--tables`), with the accuracies of FILE, or with
+those of a supernet that is trained on ``--data``. Each device's front follows from its fitted table, as `hwnas.predict`
+tells latencies: FILE's networks execute zeros and dead branches, which the networks that hwnas delivers do not have.
+What the networks of all fronts really take on each device is looked up in FILE. The hypervolume of each front on each
+device is that of the accuracy and the logarithm of the latency, each scaled to the range of all networks on that
+device. An interrupted search continues.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from _progress import say
 import hwnas
 from hwnas.run_directories import read_trials
 from hwnas.spaces import make_space
-from latency_tables import write_atomic
+from latency_tables import load_table, write_atomic
 from search import nondominated
 
 SPACE = "nasbench201"
@@ -43,42 +46,43 @@ MOST = 200
 def main() -> None:
     """Fit, search, compare and write."""
     options = _options()
+    if options.data is None:
+        source: dict[str, Any] = {"evaluator": f"table:{options.file}", "accuracy_column": options.accuracy_column}
+    else:
+        source = {"data": str(options.data), "data_limit": options.limit, "epochs": options.epochs}
     with gzip.open(options.file, "rt", encoding="utf-8", newline="") as stream:
         rows = {row["arch"]: row for row in csv.DictReader(stream)}
-    tables = {device: fitted(rows, device, options) for device in options.devices}
-    hwnas.search(
-        SPACE,
-        out=options.runs / "run",
-        tables=list(tables.values()),
-        data=str(options.data),
-        data_limit=options.limit,
-        epochs=options.epochs,
-        samples=options.samples,
-        seed=options.seed,
-        progress=say,
-    )
-    fronts = {device: front(options.runs / "run" / "devices" / device) for device in options.devices}
-    volumes = {device: compared(fronts, rows, device) for device in options.devices}
-    facts = {name: getattr(options, name) for name in ("devices", "fit", "limit", "epochs", "samples", "seed")}
-    write_atomic(options.output, json.dumps({**facts, "fronts": fronts, "hypervolumes": volumes}, indent=1) + "\n")
-    for device, others in volumes.items():
-        say(f"on {device}: {', '.join(f'front of {name} {volume:.4f}' for name, volume in others.items())}")
+    results = []
+    for seed in range(options.seeds):
+        runs = options.runs / f"seed{seed}"
+        tables = [fitted(rows, device, runs, options.fit, seed) for device in options.devices]
+        hwnas.search(SPACE, out=runs / "run", tables=tables, samples=options.samples, seed=seed, progress=say, **source)
+        trials = [record for record in read_trials(runs / "run" / "trials.jsonl") if record.failed is None]
+        values = {trial.arch: trial.values["accuracy"] for trial in trials}
+        fronts = {device: front(values, table) for device, table in zip(options.devices, tables, strict=True)}
+        volumes = {device: compared(fronts, rows, device) for device in options.devices}
+        results.append({"fronts": fronts, "hypervolumes": volumes})
+        for device, others in volumes.items():
+            say(f"seed {seed}, {device}: {', '.join(f'front of {name} {v:.4f}' for name, v in others.items())}")
+    facts = {name: getattr(options, name) for name in ("devices", "fit", "samples")}
+    trained = None if options.data is None else {"limit": options.limit, "epochs": options.epochs}
+    write_atomic(options.output, json.dumps({**facts, "trained": trained, "seeds": results}, indent=1) + "\n")
 
 
-def fitted(rows: Mapping[str, Mapping[str, str]], device: str, options: argparse.Namespace) -> Path:
+def fitted(rows: Mapping[str, Mapping[str, str]], device: str, runs: Path, networks: int, seed: int) -> Path:
     """Fit the table of a device to random networks, if there is none yet; return its file."""
-    source, table = options.runs / f"{device}.csv", options.runs / f"{device}.json"
+    source, table = runs / f"{device}.csv", runs / f"{device}.json"
     if table.exists():
         return table
-    space, rng = make_space(SPACE), np.random.default_rng(options.seed)
+    space, rng = make_space(SPACE), np.random.default_rng(seed)
     lines = ["arch,latency_ms"]
     for number in rng.permutation(len(rows))[:MOST].tolist():
         arch = list(rows)[number]
-        if has_path(arch) and len(lines) <= options.fit:
+        if has_path(arch) and len(lines) <= networks:
             lines.append(f"{arch},{rows[arch][device + COLUMN]}")
-    options.runs.mkdir(parents=True, exist_ok=True)
+    runs.mkdir(parents=True, exist_ok=True)
     source.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    hwnas.fit(source, space, latency_column="latency_ms", device=device, out=table, seed=options.seed)
+    hwnas.fit(source, space, latency_column="latency_ms", device=device, out=table, seed=seed)
     return table
 
 
@@ -92,12 +96,13 @@ def has_path(arch: str) -> bool:
     return True
 
 
-def front(run: Path) -> list[dict[str, Any]]:
-    """Return the front of a device by its table."""
-    trials = [record for record in read_trials(run / "trials.jsonl") if record.failed is None]
-    points = np.array([[trial.values["accuracy"], -trial.values["latency_ms"]] for trial in trials])
-    kept = [trial for trial, on_front in zip(trials, nondominated(points), strict=True) if on_front]
-    return [{"arch": t.arch, "value": t.values["accuracy"], "predicted_ms": t.values["latency_ms"]} for t in kept]
+def front(values: Mapping[str, float], table: Path) -> list[dict[str, Any]]:
+    """Return the front of the evaluated networks by a table."""
+    read = load_table(table)
+    predicted = {arch: hwnas.predict(read, arch).latency_ms for arch in values}
+    points = np.array([[value, -predicted[arch]] for arch, value in values.items()])
+    kept = [arch for arch, on_front in zip(values, nondominated(points), strict=True) if on_front]
+    return [{"arch": arch, "value": values[arch], "predicted_ms": predicted[arch]} for arch in kept]
 
 
 def compared(
@@ -112,7 +117,7 @@ def compared(
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="NAS-Bench-201 with latencies, .csv.gz")
-    parser.add_argument("--data", type=Path, required=True, help="colour images as of hwnas search")
+    parser.add_argument("--data", type=Path, help="images to train a supernet on (default: accuracies of the file)")
     parser.add_argument("--runs", type=Path, required=True, help="folder for tables and search")
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file for the result")
     parser.add_argument("--devices", nargs="+", default=["samsung_s7", "eyeriss"], help="columns before _latency_ms")
@@ -120,7 +125,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, default=4000, help="images to train and validate on (default 4000)")
     parser.add_argument("--epochs", type=int, default=8, help="epochs of the supernet (default 8)")
     parser.add_argument("--samples", type=int, default=200, help="trials (default 200)")
-    parser.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
+    parser.add_argument("--seeds", type=int, default=1, help="searches, each with tables of its own (default 1)")
+    parser.add_argument("--accuracy-column", default="cifar10_test_acc", help="column (default cifar10_test_acc)")
     return parser.parse_args()
 
 
