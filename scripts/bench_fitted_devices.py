@@ -81,7 +81,7 @@ def fitted(rows: Mapping[str, Mapping[str, str]], device: str, runs: Path, netwo
         if has_path(arch) and len(lines) <= networks:
             lines.append(f"{arch},{rows[arch][device + COLUMN]}")
     runs.mkdir(parents=True, exist_ok=True)
-    source.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_atomic(source, "\n".join(lines) + "\n")
     hwnas.fit(source, space, latency_column="latency_ms", device=device, out=table, seed=seed)
     return table
 
