@@ -3,6 +3,8 @@
     scripts/bench_tasks.py keywords --data SPOKEN_DIGITS --runs FOLDER -o keywords.json
     scripts/bench_tasks.py motion --data motion.npz --runs FOLDER -o motion.json
     scripts/bench_tasks.py cells --data BLOOD_CELLS --runs FOLDER -o cells.json
+    scripts/bench_tasks.py keywords-supernet --data SPOKEN_DIGITS --runs FOLDER -o keywords-supernet.json
+    scripts/bench_tasks.py motion-supernet --data motion.npz --runs FOLDER -o motion-supernet.json
 
 * keywords: WAV files named ``<class>_<speaker>_<take>.wav``. Each seed holds out another speaker for the test. The
   rival is DS-CNN in the size of MLPerf Tiny, its log-mel front end in the network; spaces `dscnn` and `convnet1d`.
@@ -10,6 +12,8 @@
   of Wang et al. (2017, arXiv 1611.06455); space `convnet1d`.
 * cells: images with boxes. Pyramid and head are searched or FCOS's, each with a searched backbone; the yardstick is
   FCOS's pyramid and head on a backbone in the middle of the space.
+* keywords-supernet, motion-supernet: the same with networks that share weights, trained for longer: the keywords from
+  maps alone, with DS-CNN among the first networks; the motion also in the preset ``large``.
 
 Every job has a file of its own below ``--runs``; the script can be killed at any moment and started again.
 """
@@ -18,6 +22,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -36,7 +41,7 @@ _SECOND = 1.0
 """Length of a spoken word that DS-CNN reads, in seconds."""
 
 
-def keywords(data: str, seed: int) -> Setup:
+def keywords(data: str, seed: int, *, supernet: bool = False) -> Setup:
     """Hold out a speaker: DS-CNN against networks on log-mel maps and on samples."""
     named = make_task("signal", data, split_by=2, length=_SECOND)
     speakers = sorted({Path(file).stem.split("_")[1] for file in Path(data).glob("*/*/*.wav")})
@@ -48,26 +53,27 @@ def keywords(data: str, seed: int) -> Setup:
     maps = space_of("dscnn", **common, sample_rate=rate, filters=filters, hop_ms=hops, bands=bands)
     samples = space_of("convnet1d", **common, width=(0.25, 0.5, 1.0))
     published = space_of("dscnn", **common, sample_rate=rate)
-    return Setup(
-        task=task,
-        arms={"maps": Arm("searched", maps), "samples": Arm("searched", samples)},
-        rivals={"DS-CNN": published.graph(published.reference())},
-    )
+    known = published.reference()
+    sharing = {"maps": Arm("searched", maps, {"evaluator": "supernet", "begin_with": [published.format(known)]})}
+    alone = {"maps": Arm("searched", maps), "samples": Arm("searched", samples)}
+    return Setup(task=task, arms=sharing if supernet else alone, rivals={"DS-CNN": published.graph(known)})
 
 
-def motion(data: str, seed: int) -> Setup:
+def motion(data: str, seed: int, *, supernet: bool = False) -> Setup:
     """Hold out people: the fully convolutional network against networks on samples."""
     with np.load(data) as arrays:
         people = np.unique(arrays["group_train"])
     held = [people[(2 * seed + i) % len(people)] for i in range(2)]
     task = make_task("signal", data, hold_out=[str(person) for person in held], seed=seed)
     (output,), (channels, length) = task.outputs, task.input_shape
-    space = space_of("convnet1d", classes=output.size, input_channels=channels, length=length, width=(0.25, 0.5, 1.0))
-    return Setup(
-        task=task,
-        arms={"samples": Arm("searched", space)},
-        rivals={"FCN": fully_convolutional(channels, length, output.size)},
-    )
+    common = {"classes": output.size, "input_channels": channels, "length": length, "width": (0.25, 0.5, 1.0)}
+    presets = ("small", "large") if supernet else ("small",)
+    spaces = {preset: space_of("convnet1d", preset=preset, **common) for preset in presets}
+    if supernet:
+        arms = {preset: Arm("searched", space, {"evaluator": "supernet"}) for preset, space in spaces.items()}
+    else:
+        arms = {"samples": Arm("searched", spaces["small"])}
+    return Setup(task=task, arms=arms, rivals={"FCN": fully_convolutional(channels, length, output.size)})
 
 
 def fully_convolutional(channels: int, length: int, classes: int) -> OpGraph:
@@ -116,6 +122,14 @@ EXPERIMENTS = {
     ),
     "motion": Experiment(
         motion, Scale((1.0, 1 / 3, 1 / 10, 1 / 30), samples=40, search_epochs=6, epochs=30, finalists=2)
+    ),
+    "keywords-supernet": Experiment(
+        partial(keywords, supernet=True),
+        Scale((1.0, 1 / 2, 1 / 3, 1 / 5), samples=200, search_epochs=40, epochs=40, finalists=3),
+    ),
+    "motion-supernet": Experiment(
+        partial(motion, supernet=True),
+        Scale((1.0, 1 / 3, 1 / 10, 1 / 30), samples=200, search_epochs=40, epochs=30, finalists=3),
     ),
     "cells": Experiment(
         cells,
