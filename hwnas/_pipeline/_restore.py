@@ -54,8 +54,10 @@ def restore_study(setup: SearchSetup, *, prepared: bool = False) -> Study:
 
 def _same_network(space: Space, record: TrialRecord) -> bool:
     """Return whether codes and text of a trial are one network; an earlier version may have written it otherwise."""
+    text = space.format(space.decode(record.codes))
+    if record.arch == text:
+        return True
     try:
-        written = space.parse(record.arch)
+        return space.format(space.parse(record.arch)) == text
     except SpaceError:
         return False
-    return space.format(written) == space.format(space.decode(record.codes))

@@ -44,6 +44,8 @@ def require_same_search(
         RunError: Naming the first setting or fact that differs.
     """
     old, new = (json.loads(json.dumps(part.as_dict())) for part in (before, settings))
+    for part in (old, new):
+        part["devices"] = without_paths(part.get("devices") or {})  # the same devices, wherever their tables are
     content = _data_content(identity)
     _refuse_model(path, old, new)
     for name in new:
@@ -53,18 +55,13 @@ def require_same_search(
             continue  # the same data, wherever they are
         if name in _BY_CONTENT and old.get(name) is not None and new[name] is not None:
             continue
-        if name == "devices" and without_paths(old.get(name) or {}) == without_paths(new[name]):
-            continue  # the same devices, wherever their tables are
         if name == "task" and _are_images(path, before, settings):
             continue
         if name == "train_precision" and old.get(name) == "auto":
             continue  # nothing was trained yet
         if name not in _MAY_CHANGE and old.get(name) != new[name]:
             _refuse_declaration(path, old.get(name), new[name])
-            parts = [
-                without_paths(part.get(name) or {}) if name == "devices" else part.get(name) for part in (old, new)
-            ]
-            what, there, here = _difference(name, *parts)
+            what, there, here = _difference(name, old.get(name), new[name])
             raise RunError(f"{path} contains a search with {what} {there}, this one has {here}; choose another --out")
     if identity_before is None:
         return

@@ -24,12 +24,12 @@ class PVNAS(OneShotMethod):
     """A search after PV-NAS (Wang et al. 2020, arXiv 2011.00826): a learning-rate scheduler for diverse networks.
 
     The paper searches by gradient with a scheduler that makes the networks it finds diverse. There is no public code.
-    What is built here is ours: the training consists of cycles, in each of which the learning rates of
-    weights and logits fall along a cosine and then restart (Loshchilov and Hutter 2017, arXiv 1608.03983, eq. 5). The
-    logits are drawn anew around 0 at the beginning of a cycle while the weights go on as they are, so later cycles
-    choose on weights that other choices have shaped. The distribution at the end of each cycle is kept; architectures
-    are taken from all of them. The mixing weights are the softmax of the logits; Adam has the momenta and the weight
-    decay of DARTS (Liu et al. 2019, arXiv 1806.09055).
+    What is built here is ours: the training consists of cycles, in each of which the learning rates of weights and
+    logits fall along a cosine and then restart (Loshchilov and Hutter 2017, arXiv 1608.03983, eq. 5). The logits are
+    drawn anew around 0 at the beginning of a cycle while the weights go on as they are, so later cycles choose on
+    weights that other choices have shaped. The distribution at the end of each cycle is kept; architectures are taken
+    from all of them. The mixing weights are the softmax of the logits; Adam has the momenta and the weight decay of
+    DARTS (Liu et al. 2019, arXiv 1806.09055).
 
     **Cost** (ours). With the expected cost c as a share of the budget the loss is
     ``loss + latency_weight * max(0, c - 1)``.
