@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from _compared_networks import milliseconds
 from _jobs import Phase, Results, do_phases
+from _mean_rows import mean_row
 from _progress import say
 from _timed_files import timed_files
 
@@ -130,7 +131,6 @@ class SharedSupernet(hwnas.Evaluator, hwnas.Trainer):
     def __init__(self, evaluator: hwnas.Evaluator, folder: Path) -> None:
         self._own, self._folder = evaluator, folder
         self.metric = evaluator.metric
-        self.space = getattr(evaluator, "space", None)
 
     @property
     def settings(self) -> dict[str, object]:
@@ -234,8 +234,12 @@ class Comparison:
         self._shared(job.seed, arm).prepare(Path(), lambda done, total, line: say(f"{job.name}: {line}"))
         return {}
 
+    @property
+    def _recipe(self) -> dict[str, Any]:
+        """Settings of all trainings: those of the scale, in the processor's own format where they name none."""
+        return {"train_precision": native_precision("cpu"), **self._scale.recipe}
+
     def _shared(self, seed: int, arm: Arm) -> SharedSupernet:
-        settings = {"train_precision": native_precision("cpu"), **self._scale.recipe}
         evaluator = hwnas.make_evaluator(
             "supernet",
             arm.space,
@@ -243,7 +247,7 @@ class Comparison:
             seed=seed,
             threads=1,
             epochs=self._scale.search_epochs,
-            **settings,
+            **self._recipe,
         )
         return SharedSupernet(evaluator, self._results.place(Job("supernet", seed, str(arm.supernet))))
 
@@ -254,11 +258,11 @@ class Comparison:
             "evaluator": "train",
             "epochs": scale.search_epochs,
             "recipe": ",".join(f"{name}={value}" for name, value in scale.recipe.items()) or None,
-            "threads": 1,
         }
         if arm.supernet is not None:
-            trained = {"evaluator": self._shared(job.seed, arm), "threads": 1}
-        chosen: dict[str, Any] = {"samples": scale.samples, "finalize": "none", **trained, **arm.options}
+            trained = {"evaluator": self._shared(job.seed, arm)}
+        usual = {"samples": scale.samples, "finalize": "none", "threads": 1}
+        chosen: dict[str, Any] = {**usual, **trained, **arm.options}
         chosen["samples"] = min(chosen["samples"], scale.samples)
         found = hwnas.search(
             arm.space,
@@ -311,8 +315,7 @@ class Comparison:
             text = next(t["network"] for t in trials if t["number"] == int(job.network))
             space = setup.arms[job.of].space
             graph = space.graph(space.parse(text))
-        settings = {"train_precision": native_precision("cpu"), **self._scale.recipe}
-        recipe = default_recipe(setup.task, epochs=self._scale.epochs, **settings)
+        recipe = default_recipe(setup.task, epochs=self._scale.epochs, **self._recipe)
         losses: list[float] = []
         network = train_network(graph, setup.task, recipe, seed=job.seed, threads=1, losses=losses)
         file = self._file(job)
@@ -401,30 +404,6 @@ class Comparison:
             "core_seconds": searches,
             "entropies": entropies,
         }
-
-
-def mean_row(rows: Sequence[Mapping[str, Any]], yardstick: str, who: str, share: float | None) -> dict[str, Any]:
-    """Return what a contestant's networks at one limit are worth, over the seeds beside the yardstick's of that seed.
-
-    Returns:
-        ``test`` and ``lead`` (over the yardstick) as means, ``lead_error`` (standard error of the mean lead; None for
-        one seed), ``leads`` of each seed, and ``latency``, the largest share of the yardstick's median latency.
-    """
-    own = [row for row in rows if row["who"] == who and row["share"] == share]
-    beside = {row["seed"]: row for row in rows if row["who"] == yardstick}
-    leads = [row["test"] - beside[row["seed"]]["test"] for row in own]
-    return {
-        "who": who,
-        "share": share,
-        "seeds": len(own),
-        "test": float(np.mean([row["test"] for row in own])),
-        "lead": float(np.mean(leads)),
-        "lead_error": float(np.std(leads, ddof=1) / len(leads) ** 0.5) if len(leads) > 1 else None,
-        "leads": leads,
-        "latency": max(row["median_ms"] / beside[row["seed"]]["median_ms"] for row in own),
-        "median_ms": float(np.mean([row["median_ms"] for row in own])),
-        "macs": float(np.mean([row["macs"] for row in own])),
-    }
 
 
 def lines_of(outcome: Mapping[str, Any]) -> list[str]:

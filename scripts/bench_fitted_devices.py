@@ -20,7 +20,8 @@ import gzip
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +29,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from _fronts import hypervolumes
+from _fronts import compared_fronts, front_of
 from _progress import say
 
 import hwnas
 from hwnas.run_directories import read_trials
-from hwnas.spaces import make_space
+from hwnas.spaces import Space, make_space
 from latency_tables import load_table, write_atomic
-from search import nondominated
 
 SPACE = "nasbench201"
 COLUMN = "_latency_ms"
-MOST = 200
-"""Rows that are looked at for each row to fit: some networks have no path from input to output."""
 
 
 def main() -> None:
@@ -52,6 +50,7 @@ def main() -> None:
         source = {"data": str(options.data), "data_limit": options.limit, "epochs": options.epochs}
     with gzip.open(options.file, "rt", encoding="utf-8", newline="") as stream:
         rows = {row["arch"]: row for row in csv.DictReader(stream)}
+    times = {name: {arch: float(row[name + COLUMN]) for arch, row in rows.items()} for name in options.devices}
     results = []
     for seed in range(options.seeds):
         runs = options.runs / f"seed{seed}"
@@ -59,8 +58,12 @@ def main() -> None:
         hwnas.search(SPACE, out=runs / "run", tables=tables, samples=options.samples, seed=seed, progress=say, **source)
         trials = [record for record in read_trials(runs / "run" / "trials.jsonl") if record.failed is None]
         values = {trial.arch: trial.values["accuracy"] for trial in trials}
-        fronts = {device: front(values, table) for device, table in zip(options.devices, tables, strict=True)}
-        volumes = {device: compared(fronts, rows, device) for device in options.devices}
+        prices = {device: load_table(table) for device, table in zip(options.devices, tables, strict=True)}
+        fronts = {
+            device: front_of({arch: (value, hwnas.predict(read, arch).latency_ms) for arch, value in values.items()})
+            for device, read in prices.items()
+        }
+        volumes = compared_fronts(fronts, times)
         results.append({"fronts": fronts, "hypervolumes": volumes})
         for device, others in volumes.items():
             say(f"seed {seed}, {device}: {', '.join(f'front of {name} {v:.4f}' for name, v in others.items())}")
@@ -74,44 +77,23 @@ def fitted(rows: Mapping[str, Mapping[str, str]], device: str, runs: Path, netwo
     source, table = runs / f"{device}.csv", runs / f"{device}.json"
     if table.exists():
         return table
-    space, rng = make_space(SPACE), np.random.default_rng(seed)
-    lines = ["arch,latency_ms"]
-    for number in rng.permutation(len(rows))[:MOST].tolist():
-        arch = list(rows)[number]
-        if has_path(arch) and len(lines) <= networks:
-            lines.append(f"{arch},{rows[arch][device + COLUMN]}")
+    space, archs = make_space(SPACE), list(rows)
+    drawn = (archs[number] for number in np.random.default_rng(seed).permutation(len(archs)).tolist())
+    connected = islice((arch for arch in drawn if has_path(space, arch)), networks)
+    lines = ["arch,latency_ms", *(f"{arch},{rows[arch][device + COLUMN]}" for arch in connected)]
     runs.mkdir(parents=True, exist_ok=True)
     write_atomic(source, "\n".join(lines) + "\n")
     hwnas.fit(source, space, latency_column="latency_ms", device=device, out=table, seed=seed)
     return table
 
 
-def has_path(arch: str) -> bool:
+def has_path(space: Space, arch: str) -> bool:
     """Return whether a cell computes anything."""
-    space = make_space(SPACE)
     try:
         space.graph(space.parse(arch))
     except hwnas.HwnasError:
         return False
     return True
-
-
-def front(values: Mapping[str, float], table: Path) -> list[dict[str, Any]]:
-    """Return the front of the evaluated networks by a table."""
-    read = load_table(table)
-    predicted = {arch: hwnas.predict(read, arch).latency_ms for arch in values}
-    points = np.array([[value, -predicted[arch]] for arch, value in values.items()])
-    kept = [arch for arch, on_front in zip(values, nondominated(points), strict=True) if on_front]
-    return [{"arch": arch, "value": values[arch], "predicted_ms": predicted[arch]} for arch in kept]
-
-
-def compared(
-    fronts: Mapping[str, Sequence[Mapping[str, Any]]], rows: Mapping[str, Mapping[str, str]], device: str
-) -> dict[str, float]:
-    """Return the hypervolume of each front on a device."""
-    return hypervolumes(
-        {name: [(n["value"], float(rows[n["arch"]][device + COLUMN])) for n in part] for name, part in fronts.items()}
-    )
 
 
 def _options() -> argparse.Namespace:

@@ -26,27 +26,32 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from _fronts import hypervolumes
+from _fronts import compared_fronts, front_of
 
 import hwnas
 from hwnas.run_directories import read_trials
 from hwnas.tables import backend_of, references_of, space_of
 from latency_tables import load_table, write_atomic
 from profilers import ReferenceTimer, executed_graph, fixed_rounds, fusion_of
-from search import nondominated
 
 NAMES = {"one-thread": 1, "two-threads": 2}
 """Devices, and their threads."""
-SPACE: dict[str, Any] = {"preset": "tiny", "resolution": [16, 24], "width": [0.5, 0.75, 1.0]}
 DIGITS = "digits"
 STATISTIC = "median"
 
 
 def measure_tables(folder: Path, data: str) -> None:
     """Measure the table of each device that there is none of yet."""
-    space = {**SPACE, "image_channels": 1 if data == DIGITS else 3}
+    space = _space(data)
     for name, threads in NAMES.items():
         hwnas.profile("mobilenetv3", threads=threads, out=_table(folder, name), networks=20, progress=print, **space)
+
+
+def _space(data: str) -> dict[str, Any]:
+    """Return the options of the space: small digits, or colour images, which take longer to train."""
+    if data == DIGITS:
+        return {"preset": "tiny", "resolution": [16, 32], "width": [1.0], "image_channels": 1}
+    return {"preset": "tiny", "resolution": [16, 24], "width": [0.5, 0.75, 1.0], "image_channels": 3}
 
 
 def search(folder: Path, data: str, limit: int | None, samples: int, epochs: int, seed: int) -> None:
@@ -62,7 +67,7 @@ def search(folder: Path, data: str, limit: int | None, samples: int, epochs: int
         samples=samples,
         seed=seed,
         progress=print,
-        **SPACE,
+        **_space(data),
     )
 
 
@@ -76,38 +81,26 @@ def measure(folder: Path, passes: int) -> dict[str, Any]:
     Returns:
         The networks of each front with the latencies of each pass, and the hypervolumes by pass and of the means.
     """
-    fronts = {name: _networks(folder / "run" / "devices" / name) for name in NAMES}
+    fronts = {name: _front(folder / "run" / "devices" / name) for name in NAMES}
     archs = list(dict.fromkeys(n["arch"] for networks in fronts.values() for n in networks))
     times: dict[str, list[dict[str, float]]] = {name: [] for name in NAMES}
     for device in NAMES:  # one thread first: a process keeps the pool of threads that it makes
         for number in range(passes):
             times[device].append(_session(folder, device, archs, number))
             print(f"pass {number + 1} of {passes} on {device}: {len(archs)} networks", flush=True)
-    by_pass = [_compared(fronts, {device: times[device][number] for device in NAMES}) for number in range(passes)]
+    by_pass = [compared_fronts(fronts, {device: times[device][number] for device in NAMES}) for number in range(passes)]
     means = {d: {arch: float(np.exp(np.mean([np.log(t[arch]) for t in times[d]]))) for arch in archs} for d in NAMES}
     shown = {
         front: [{**n, "measured_ms": {d: means[d][n["arch"]] for d in NAMES}} for n in networks]
         for front, networks in fronts.items()
     }
-    return {"statistic": STATISTIC, "fronts": shown, "hypervolumes": _compared(fronts, means), "passes": by_pass}
+    return {"statistic": STATISTIC, "fronts": shown, "hypervolumes": compared_fronts(fronts, means), "passes": by_pass}
 
 
-def _compared(
-    fronts: Mapping[str, list[dict[str, Any]]], times: Mapping[str, Mapping[str, float]]
-) -> dict[str, dict[str, float]]:
-    """Return the hypervolume of each front by device."""
-    return {
-        device: hypervolumes({name: [(n["value"], ms[n["arch"]]) for n in front] for name, front in fronts.items()})
-        for device, ms in times.items()
-    }
-
-
-def _networks(run: Path) -> list[dict[str, Any]]:
+def _front(run: Path) -> list[dict[str, Any]]:
     """Return the whole front of a device by its table: a delivery holds ten networks of it at most."""
     trials = [record for record in read_trials(run / "trials.jsonl") if record.failed is None]
-    points = np.array([[trial.values["accuracy"], -trial.values["latency_ms"]] for trial in trials])
-    front = [trial for trial, kept in zip(trials, nondominated(points), strict=True) if kept]
-    return [{"arch": t.arch, "value": t.values["accuracy"], "predicted_ms": t.values["latency_ms"]} for t in front]
+    return front_of({trial.arch: (trial.values["accuracy"], trial.values["latency_ms"]) for trial in trials})
 
 
 def _session(folder: Path, device: str, archs: list[str], number: int) -> dict[str, float]:
@@ -164,7 +157,7 @@ def main() -> int:
         search(options.folder, options.data, options.limit, options.samples, options.epochs, options.seed)
         return 0
     facts = {
-        "space": SPACE,
+        "space": _space(options.data),
         "data": Path(options.data).name,
         "limit": options.limit,
         "samples": options.samples,

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 from _benchmark_numbers import compared, counts, gap_at_end, geometric, is_bound
+from _mean_rows import mean_row
 from _page import wrapped
 
 from latency_tables import write_atomic
@@ -152,7 +153,7 @@ def _row(method: Method, pairs: dict[str, Any]) -> str:
     gap = gap_at_end(pairs, method.name)
     beaten = "-" if method.name == "lamoo" else f"{won} of {number}"
     needs = f"`hwnas[{method.extra}]`" if method.extra else "-"
-    missing = "-" if gap is None else f"{gap:.2%}".replace("%", " %")
+    missing = "-" if gap is None else _percent(gap, 2)
     cells = (
         f"`{method.name}`",
         method.idea,
@@ -174,7 +175,7 @@ def detectors(record: dict[str, Any]) -> list[str]:
         logarithm of the predicted latency, each scaled to the range of {record["random"]} random networks. Their 75th
         percentile is {seed["random_percentile"]:.2f}; the median of the controller's first 30 trials is
         {seed["first_median"]:.2f}, that of its last 30 of {record["samples"]} is {seed["last_median"]:.2f}, and
-        {seed["last_above"]:.0%} of these are above the percentile of random networks.""".replace("%", " %")
+        {_percent(seed["last_above"])} of these are above the percentile of random networks."""
     )
 
 
@@ -263,24 +264,23 @@ def _trained_table(name: str, record: dict[str, Any]) -> list[str]:
         f"| limit | method | test accuracy | ahead | latency | MACs | search | entropy |{' skips, zeros |' * cells}",
         f"|---|---|---|---|---|---|---|---|{'---|' * cells}",
     ]
-    for share, beside in zip(record["scale"]["shares"], narrowed, strict=True):
-        base = {row["seed"]: row for row in record["rows"] if row["who"] == beside}
+    for share, beside in zip(scale["shares"], narrowed, strict=True):
         contestants = dict.fromkeys(row["who"] for row in record["rows"] if row["share"] == share)
         for who in (beside, *contestants):
-            rows = [r for r in record["rows"] if r["who"] == who and r["share"] in (share, None)]
-            ahead = [100 * (row["test"] - base[row["seed"]]["test"]) for row in rows]
-            spread = f" ± {np.std(ahead, ddof=1) / len(ahead) ** 0.5:.1f}" if len(ahead) > 1 else ""
+            searched = who != beside
+            mean = mean_row(record["rows"], beside, who, share if searched else None)
             row = (
-                f"{share:.0%}".replace("%", " %"),
-                f"`{who}`" if who != beside else f"channels x {beside.split()[1]}",
-                f"{np.mean([row['test'] for row in rows]):.1%}".replace("%", " %"),
-                f"{np.mean(ahead):+.1f}{spread}" if who != beside else "-",
-                f"{np.mean([row['median_ms'] for row in rows]):.3f} ms",
-                f"{np.mean([row['macs'] for row in rows]) / 1e6:.1f} M",
-                f"{_core_minutes(record, who, share):.1f} min" if who != beside else "-",
+                _percent(share),
+                f"`{who}`" if searched else f"channels x {beside.split()[1]}",
+                _percent(mean["test"], 1),
+                f"{100 * mean['lead']:+.1f} ± {100 * mean['lead_error']:.1f}" if searched else "-",
+                f"{mean['median_ms']:.3f} ms",
+                f"{mean['macs'] / 1e6:.1f} M",
+                f"{_core_minutes(record, who, share):.1f} min" if searched else "-",
                 _entropy(record, who, share),
             )
-            lines.append(f"| {' | '.join(row)} |{_collapse(rows, who != beside) if cells else ''}")
+            collapse = _collapse(record, who, share) if searched else "-"
+            lines.append(f"| {' | '.join((*row, collapse) if cells else row)} |")
     return [*lines, ""]
 
 
@@ -295,15 +295,17 @@ def _core_minutes(record: dict[str, Any], who: str, share: float) -> float:
 def _entropy(record: dict[str, Any], who: str, share: float) -> str:
     """Return the entropy of a one-shot method's distribution at the end of the training, the mean over the seeds."""
     own = [value for name, value in record["entropies"].items() if name.endswith(f"-{who}-{share:g}")]
-    return f"{100 * np.mean(own):.0f} %" if own else "-"
+    return _percent(float(np.mean(own))) if own else "-"
 
 
-def _collapse(rows: list[dict[str, Any]], searched: bool) -> str:
+def _collapse(record: dict[str, Any], who: str, share: float) -> str:
     """Return how many of a cell's six edges are identities and zeros, for each seed."""
-    if not searched:
-        return " - |"
-    counted = [(row["network"].count("skip_connect"), row["network"].count("none")) for row in rows]
-    return f" {'; '.join(f'{skips}, {zeros}' for skips, zeros in counted)} |"
+    cells = [row["network"] for row in record["rows"] if (row["who"], row["share"]) == (who, share)]
+    return "; ".join(f"{cell.count('skip_connect')}, {cell.count('none')}" for cell in cells)
+
+
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{share:.{digits}%}".replace("%", " %")
 
 
 if __name__ == "__main__":
