@@ -113,7 +113,7 @@ class HostRunnable:
     def run(self, repeats: int) -> float:
         """Return the seconds of `repeats` inferences, one after the other."""
         total = 0.0
-        with tuned_convolutions():
+        with chosen_convolutions():
             for _ in range(repeats):
                 total += self._clock.seconds(self._launches[self._next % len(self._launches)])
                 self._next += 1
@@ -121,16 +121,17 @@ class HostRunnable:
 
 
 @contextmanager
-def tuned_convolutions() -> Iterator[None]:
-    """Let cuDNN try all its algorithms for each new shape, for a while.
+def chosen_convolutions() -> Iterator[None]:
+    """Let cuDNN's rules choose the algorithm of each convolution, for a while, as torch does by default.
 
-    This is right for a network that runs many times, and wrong for the training of a supernet in the same process: each
-    of its steps has new shapes, and took 20 to 60 seconds (H200).
+    The rules choose the same algorithm in every process. The other way, `torch.backends.cudnn.benchmark`, times all
+    algorithms once in each process, and what it takes for the fastest changes from process to process: the same
+    networks took up to 22 % longer in another process, and most of them longer in every process (H200; docs/gpu.md).
     """
     import torch
 
     before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark = False
     try:
         yield
     finally:
@@ -164,7 +165,7 @@ class CudaBackend(Backend):
     """
 
     fusion: Fusion = CONVOLUTION_FUSION
-    protocols: ClassVar[Mapping[CudaProtocol, str]] = {"host": "cuda-marginal-q10-v2", "kernel": "cuda-marginal-q10-v3"}
+    protocols: ClassVar[Mapping[CudaProtocol, str]] = {"host": "cuda-marginal-q10-v3", "kernel": "cuda-marginal-q10-v4"}
 
     def __init__(
         self,
@@ -251,9 +252,9 @@ class CudaBackend(Backend):
             self._watch.look()
             module = self._module(graph, weights)
             inputs = self._inputs(graph)
-            with torch.cuda.device(self.index), torch.inference_mode(), tuned_convolutions():
+            with torch.cuda.device(self.index), torch.inference_mode(), chosen_convolutions():
                 launches = [self._launcher(module, x) for x in inputs]
-                for _ in range(3):  # cuDNN chooses its algorithms in the first runs
+                for _ in range(3):  # the first run loads the kernels
                     launches[0]()
                 torch.cuda.synchronize()
                 if self.mode == "host":
