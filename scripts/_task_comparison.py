@@ -166,10 +166,15 @@ class Comparison:
         results: Their files.
         scale: How much is done.
         setups: What is compared, for each seed.
+        device: What networks are trained on; latencies are always this machine's.
+        search_workers: Networks that a search trains at once.
     """
 
-    def __init__(self, results: Results, scale: Scale, setups: Sequence[Setup]) -> None:
+    def __init__(
+        self, results: Results, scale: Scale, setups: Sequence[Setup], device: str = "cpu", search_workers: int = 1
+    ) -> None:
         self._results, self._scale, self._setups = results, scale, setups
+        self._device, self._search_workers = device, search_workers
 
     def first_phases(self) -> list[Phase[Job]]:
         """Return the jobs that lead to candidates."""
@@ -245,11 +250,19 @@ class Comparison:
             arm.space,
             self._setups[seed].task,
             seed=seed,
+            device=self._device,
             threads=1,
             epochs=self._scale.search_epochs,
             **self._recipe,
         )
         return SharedSupernet(evaluator, self._results.place(Job("supernet", seed, str(arm.supernet))))
+
+    def _trained_alone(self, seed: int, arm: Arm) -> hwnas.Evaluator:
+        """Return what trains each network of a search that measures nothing, so that a machine with a GPU can do it."""
+        task, epochs = self._setups[seed].task, self._scale.search_epochs
+        return hwnas.make_evaluator(
+            "train", arm.space, task, device=self._device, seed=seed, threads=1, epochs=epochs, **self._recipe
+        )
 
     def _search(self, job: Job) -> Mapping[str, Any]:
         setup, scale = self._setups[job.seed], self._scale
@@ -261,15 +274,18 @@ class Comparison:
         }
         if arm.supernet is not None:
             trained = {"evaluator": self._shared(job.seed, arm)}
-        usual = {"samples": scale.samples, "finalize": "none", "threads": 1}
+        elif arm.options.get("offline"):
+            trained = {"evaluator": self._trained_alone(job.seed, arm)}
+        usual = {"samples": scale.samples, "finalize": "none", "threads": 1, "workers": self._search_workers}
         chosen: dict[str, Any] = {**usual, **trained, **arm.options}
         chosen["samples"] = min(chosen["samples"], scale.samples)
+        slack = SLACK if chosen.get("offline") else 1.0  # a prediction errs
         found = hwnas.search(
             arm.space,
             data=setup.task,
             table=self._place_of_table(self._tables[job.of]),
             out=self._results.place(job) / "run",
-            budgets={"latency": max(self._shares_of(arm)) * self._yardstick_ms},
+            budgets={"latency": max(self._shares_of(arm)) * self._yardstick_ms * slack},
             seed=job.seed,
             progress=lambda line: say(f"{job.name}: {line}"),
             **chosen,
@@ -317,7 +333,7 @@ class Comparison:
             graph = space.graph(space.parse(text))
         recipe = default_recipe(setup.task, epochs=self._scale.epochs, **self._recipe)
         losses: list[float] = []
-        network = train_network(graph, setup.task, recipe, seed=job.seed, threads=1, losses=losses)
+        network = train_network(graph, setup.task, recipe, seed=job.seed, device=self._device, threads=1, losses=losses)
         file = self._file(job)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, build_onnx(network.graph, network.arrays()).SerializeToString())
@@ -431,6 +447,11 @@ class Experiment:
     scale: Scale
 
 
+def _named(jobs: Iterable[Job], texts: Sequence[str]) -> list[Job]:
+    """Return the jobs whose name contains one of the texts."""
+    return [job for job in jobs if any(text in job.name for text in texts)]
+
+
 SMOKE: Mapping[str, Any] = {"samples": 3, "search_epochs": 5, "epochs": 1, "finalists": 1, "rounds": 3}
 _SCALED = ("samples", "search_epochs", "epochs", "finalists", "seeds")
 
@@ -443,6 +464,13 @@ def run_command(description: str, experiments: Mapping[str, Experiment]) -> None
     parser.add_argument("--runs", type=Path, required=True, help="folder for searches, networks and tables")
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file for the result")
     parser.add_argument("--workers", type=int, default=1, help="searches or trainings at once (default 1)")
+    parser.add_argument(
+        "--search-workers", type=int, default=1, help="networks that each search trains at once (default 1)"
+    )
+    parser.add_argument("--device", default="cpu", help="what networks are trained on: cpu or cuda (default cpu)")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="TEXT", help="only jobs whose name contains it; no result"
+    )
     parser.add_argument("--smoke", action="store_true", help="everything once on few trials: a test, no result")
     for name in _SCALED:
         usual = ", ".join(f"{key} {getattr(e.scale, name)}" for key, e in experiments.items())
@@ -461,7 +489,11 @@ def _run(experiments: Mapping[str, Experiment], options: argparse.Namespace) -> 
     setups = [experiment.setup(str(options.data), seed) for seed in range(scale.seeds)]
     facts = {"scale": compared, "data": setups[0].task.fingerprint}
     results = Results(folder, facts, option="--runs")
-    comparison = Comparison(results, scale, setups)
+    comparison = Comparison(results, scale, setups, options.device, options.search_workers)
+    if options.only:
+        chosen = [Phase(_named(phase.jobs, options.only), phase.alone) for phase in comparison.first_phases()]
+        do_phases(results, comparison.do, chosen, options.workers)
+        return
     do_phases(results, comparison.do, comparison.first_phases(), options.workers)
     do_phases(results, comparison.do, comparison.last_phases(), options.workers)
     outcome = comparison.outcome()

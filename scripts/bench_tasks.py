@@ -41,8 +41,15 @@ _SECOND = 1.0
 """Length of a spoken word that DS-CNN reads, in seconds."""
 
 
-def keywords(data: str, seed: int, *, supernet: bool = False) -> Setup:
-    """Hold out a speaker: DS-CNN against networks on log-mel maps and on samples."""
+def keywords(data: str, seed: int, *, how: str = "") -> Setup:
+    """Hold out a speaker: DS-CNN against networks on log-mel maps and on samples.
+
+    Args:
+        data: Folder of the recordings.
+        seed: Which speaker.
+        how: How networks are judged: empty for trainings alone, ``"supernet"``, or ``"whole"`` for trainings as long as
+            those that count.
+    """
     named = make_task("signal", data, split_by=2, length=_SECOND)
     speakers = sorted({Path(file).stem.split("_")[1] for file in Path(data).glob("*/*/*.wav")})
     task = make_task("signal", data, split_by=2, hold_out=speakers[seed % len(speakers)], length=_SECOND, seed=seed)
@@ -54,9 +61,17 @@ def keywords(data: str, seed: int, *, supernet: bool = False) -> Setup:
     samples = space_of("convnet1d", **common, width=(0.25, 0.5, 1.0))
     published = space_of("dscnn", **common, sample_rate=rate)
     known = published.reference()
-    sharing = {"maps": Arm("searched", maps, {"evaluator": "supernet", "begin_with": [published.format(known)]})}
-    alone = {"maps": Arm("searched", maps), "samples": Arm("searched", samples)}
-    return Setup(task=task, arms=sharing if supernet else alone, rivals={"DS-CNN": published.graph(known)})
+    first = [published.format(known)]
+    arms = {"maps": Arm("searched", maps), "samples": Arm("searched", samples)}
+    if how == "supernet":
+        arms = {"maps": Arm("searched", maps, {"evaluator": "supernet", "begin_with": first})}
+    if how == "whole":
+        near = space_of("dscnn", **common, sample_rate=rate, filters=filters[2:], hop_ms=hops[:2], bands=bands)
+        arms = {
+            "maps": Arm("searched", near, {"offline": True, "begin_with": first}, shares=(1.0, 1 / 2)),
+            "samples": Arm("searched", samples, {"offline": True}, shares=(1 / 2, 1 / 3, 1 / 5, 1 / 10)),
+        }
+    return Setup(task=task, arms=arms, rivals={"DS-CNN": published.graph(known)})
 
 
 def motion(data: str, seed: int, *, supernet: bool = False) -> Setup:
@@ -124,8 +139,19 @@ EXPERIMENTS = {
         motion, Scale((1.0, 1 / 3, 1 / 10, 1 / 30), samples=40, search_epochs=6, epochs=30, finalists=2)
     ),
     "keywords-supernet": Experiment(
-        partial(keywords, supernet=True),
+        partial(keywords, how="supernet"),
         Scale((1.0, 1 / 2, 1 / 3, 1 / 5), samples=200, search_epochs=40, epochs=40, finalists=3),
+    ),
+    "keywords-whole": Experiment(
+        partial(keywords, how="whole"),
+        Scale(
+            (1.0, 1 / 2, 1 / 3, 1 / 5, 1 / 10),
+            samples=40,
+            search_epochs=40,
+            epochs=40,
+            finalists=3,
+            recipe={"train_precision": "bf16"},
+        ),
     ),
     "motion-supernet": Experiment(
         partial(motion, supernet=True),
