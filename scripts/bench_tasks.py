@@ -14,6 +14,9 @@
   FCOS's pyramid and head on a backbone in the middle of the space.
 * keywords-supernet, motion-supernet: the same with networks that share weights, trained for longer: the keywords from
   maps alone, with DS-CNN among the first networks; the motion also in the preset ``large``.
+* keywords-whole: networks of about DS-CNN's size, each trained as long as those that count. A GPU is faster there:
+  ``--only limits --only table`` here, ``--only search --device cuda --workers 3 --search-workers 4`` on a machine that
+  has one, with the folder carried between them, and then all the rest here.
 
 Every job has a file of its own below ``--runs``; the script can be killed at any moment and started again.
 """
@@ -47,8 +50,8 @@ def keywords(data: str, seed: int, *, how: str = "") -> Setup:
     Args:
         data: Folder of the recordings.
         seed: Which speaker.
-        how: How networks are judged: empty for trainings alone, ``"supernet"``, or ``"whole"`` for trainings as long as
-            those that count.
+        how: How networks are judged: empty for short trainings, each alone, ``"supernet"``, or ``"whole"`` for trainings
+            as long as those that count.
     """
     named = make_task("signal", data, split_by=2, length=_SECOND)
     speakers = sorted({Path(file).stem.split("_")[1] for file in Path(data).glob("*/*/*.wav")})
@@ -67,10 +70,7 @@ def keywords(data: str, seed: int, *, how: str = "") -> Setup:
         arms = {"maps": Arm("searched", maps, {"evaluator": "supernet", "begin_with": first})}
     if how == "whole":
         near = space_of("dscnn", **common, sample_rate=rate, filters=filters[2:], hop_ms=hops[:2], bands=bands)
-        arms = {
-            "maps": Arm("searched", near, {"offline": True, "begin_with": first}, shares=(1.0, 1 / 2)),
-            "samples": Arm("searched", samples, {"offline": True}, shares=(1 / 2, 1 / 3, 1 / 5, 1 / 10)),
-        }
+        arms = {"maps": Arm("searched", near, {"offline": True, "begin_with": first})}
     return Setup(task=task, arms=arms, rivals={"DS-CNN": published.graph(known)})
 
 
@@ -144,14 +144,7 @@ EXPERIMENTS = {
     ),
     "keywords-whole": Experiment(
         partial(keywords, how="whole"),
-        Scale(
-            (1.0, 1 / 2, 1 / 3, 1 / 5, 1 / 10),
-            samples=40,
-            search_epochs=40,
-            epochs=40,
-            finalists=3,
-            recipe={"train_precision": "bf16"},
-        ),
+        Scale((1.0, 2 / 3), samples=24, search_epochs=40, epochs=40, finalists=3, recipe={"train_precision": "bf16"}),
     ),
     "motion-supernet": Experiment(
         partial(motion, supernet=True),

@@ -9,8 +9,9 @@ memory kept. All trainings are those of `hwnas.training`, with augmentation, gra
 data of the shapes of CIFAR-10, of a second of speech and of small pictures. They and PyTorch by hand take turns in one
 process; the median step of each round counts, and ratios are medians over rounds.
 
-With ``--accuracy NETWORK`` the script trains that network with some seeds in both formats and compares the accuracies
-on the test part. A file that exists keeps what the other call wrote.
+With ``--accuracy NETWORK`` the script trains that network with some seeds as before, as now, and as now with smaller
+images in the first epochs (``--small-first``, for ``--small-epochs`` in all), and compares durations and accuracies on
+the test part. The three ways take turns. A file that exists keeps what the other call wrote.
 """
 
 from __future__ import annotations
@@ -77,6 +78,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", help="images for --accuracy, as of hwnas search")
     parser.add_argument("--limit", type=int, default=5000, help="images of each part for --accuracy (default 5000)")
     parser.add_argument("--epochs", type=int, default=8, help="epochs for --accuracy (default 8)")
+    parser.add_argument(
+        "--small-first",
+        type=float,
+        default=0.6,
+        help="share of the epochs of smaller images for --accuracy (default 0.6)",
+    )
+    parser.add_argument("--small-epochs", type=int, help="epochs of trainings with smaller images (default: --epochs)")
     parser.add_argument("--seeds", type=int, default=3, help="seeds for --accuracy (default 3)")
     parser.add_argument("--json", type=Path, help="file for the figures")
     return parser.parse_args()
@@ -194,23 +202,37 @@ def _by_hand(training: HandWritten, steps: int) -> Callable[[], list[float]]:
 
 
 def accuracies(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Return the test accuracies of short trainings with both formats and some seeds."""
+    """Return durations and test accuracies of short trainings in three ways, with some seeds each."""
     task = make_task(None, options.data, limit=options.limit)
     graph = resnet(8, 1.0) if name == "resnet8" else median_network(space_of(name))
-    rows: dict[str, list[float]] = {}
-    seconds: dict[str, list[float]] = {}
+    native = native_precision("cpu")
+    ways: dict[str, dict[str, Any]] = {
+        "fp32": {"train_precision": "fp32"},
+        native: {"train_precision": native},
+        f"{native}, small images first": {
+            "train_precision": native,
+            "small_first": options.small_first,
+            "epochs": options.small_epochs or options.epochs,
+        },
+    }
+    rows: dict[str, list[float]] = {way: [] for way in ways}
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
     for seed in range(options.seeds):
-        for precision in dict.fromkeys(("fp32", native_precision("cpu"))):
+        for way, settings in ways.items():
+            recipe = default_recipe(task, **{"epochs": options.epochs, "batch_size": 64, **settings})
             began = time.perf_counter()
-            recipe = default_recipe(task, epochs=options.epochs, batch_size=64, train_precision=precision)
-            network = train_network(graph, task, recipe, seed=seed, threads=1)
-            seconds.setdefault(precision, []).append(round(time.perf_counter() - began, 1))
+            with as_before() if way == "fp32" else nullcontext():
+                network = train_network(graph, task, recipe, seed=seed, threads=1)
+            seconds[way].append(round(time.perf_counter() - began, 1))
             subnet = Subnet.of_arrays(graph, network.arrays())
-            value = score_network(subnet, task, "test", graph.input_shape)
-            rows.setdefault(precision, []).append(round(value, 4))
-            say(f"{name}, seed {seed}, {precision}: {value:.2%}, {seconds[precision][-1]:.0f} s")
+            rows[way].append(round(score_network(subnet, task, "test", graph.input_shape), 4))
+            say(f"{name}, seed {seed}, {way}: {rows[way][-1]:.2%}, {seconds[way][-1]:.0f} s")
+    before = np.array(seconds["fp32"])
+    faster = {way: round(float(np.median(before / np.array(own))), 3) for way, own in seconds.items() if way != "fp32"}
     sizes = {part: task.size(part) for part in ("train", "test")}  # type: ignore[arg-type]
-    return {"network": TITLES[name], "epochs": options.epochs, "images": sizes, "test": rows, "seconds": seconds}
+    about = {"network": TITLES[name], "epochs": options.epochs, "images": sizes}
+    small = {"share": options.small_first, "epochs": options.small_epochs or options.epochs}
+    return {**about, "small_first": small, "test": rows, "seconds": seconds, "times_as_fast": faster}
 
 
 def main() -> None:

@@ -82,6 +82,7 @@ def train_one_shot(
         BudgetError: No network meets the hard budgets.
     """
     require_device(settings.device)
+    recipe.require_one_size()
     supernet.to(settings.device)
     start, members = beginning or Beginning(), Members(method, aim)
     name = members.first.name

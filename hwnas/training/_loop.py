@@ -91,6 +91,7 @@ class TrainingJob:
             then give gradients to the same parameters.
         companion: What learns beside the weights; None for nothing.
         cycles: How often the learning rate falls to 0; warm-up included, it restarts in between.
+        small: Batches of smaller images for the first epochs (`Recipe.small_epochs`); None where all are of one size.
         losses: Receives the mean training loss of every epoch, also of those before an interruption (from the
             checkpoint; one of an earlier version holds none).
     """
@@ -108,7 +109,12 @@ class TrainingJob:
     fused: bool = False
     companion: Companion | None = None
     cycles: int = 1
+    small: TrainLoader | None = None
     losses: list[float] = field(default_factory=list)
+
+    def loader_of(self, epoch: int) -> TrainLoader:
+        """Return the batches of an epoch, counted from 0."""
+        return self.small if self.small is not None and epoch < self.recipe.small_epochs else self.loader
 
 
 def run_training(job: TrainingJob, progress: StepProgress | None = None) -> None:
@@ -164,7 +170,8 @@ def _train_epoch(
     rng = np.random.default_rng([job.seed, 1 + epoch])
     first, end = cycle_of(epoch, job.recipe.epochs, min(job.cycles, job.recipe.epochs))
     total = (end - first) * len(job.loader)
-    batches = job.loader.epoch(rng) if job.draws else made_ahead(job.loader.epoch(rng))
+    loader = job.loader_of(epoch)
+    batches = loader.epoch(rng) if job.draws else made_ahead(loader.epoch(rng))
     for step, (x, targets) in enumerate(batches):
         rate = learning_rate(job.recipe, (epoch - first) * len(job.loader) + step, total)
         for group in optimizer.param_groups:

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from hwnas.tasks import Targets, Task
+from hwnas._errors import EvaluatorError, SpaceError
+from hwnas.spaces import for_smaller_images
+from hwnas.tasks import Shape, Targets, Task
 from hwnas.training._batches import TrainLoader, sample_batches
 from hwnas.training._loop import Backward, TrainingJob, compute_threads, require_device, run_training
 from hwnas.training._precision import Computing, computes_in_half, computing
@@ -74,7 +76,8 @@ def train_network(
     with compute_threads(threads):
         complete = start and with_norms(start, graph, lambda: sample_batches(task, NORM_SAMPLES, graph.input_shape))
     module = GraphModule(graph, starting_weights(graph, complete, seed)).to(device).train()
-    loader = TrainLoader(task, recipe, graph.input_shape, device)
+    expanded = _expanded(graph, recipe)
+    loaders = [TrainLoader(task, recipe, shape, device) for shape in expanded]
     identity = {
         "training": "network",
         "graph": repr([(node.name, node.op.key) for node in graph.nodes]),
@@ -86,12 +89,23 @@ def train_network(
     if teacher is not None:
         identity["teacher"] = teacher.digest
         teacher = teacher.to(device)
-    backward = _backward(module, task, recipe, teacher, computing(recipe, device))
+    backward = _backward(module, expanded, task, recipe, teacher, computing(recipe, device))
     with compute_threads(threads):
         ask = None if should_continue is None else _asked(module, should_continue)
         fused = device == "cpu" and computes_in_half(recipe, device)  # else the same bits as in earlier versions
         job = TrainingJob(
-            label, module, backward, loader, recipe, seed, checkpoint, identity, ask, draws=False, fused=fused
+            label,
+            module,
+            backward,
+            loaders[0],
+            recipe,
+            seed,
+            checkpoint,
+            identity,
+            ask,
+            draws=False,
+            fused=fused,
+            small=loaders[-1],
         )
         run_training(job, progress)
     if losses is not None:
@@ -109,10 +123,35 @@ def _asked(module: GraphModule, should_continue: Callable[[int, GraphModule], bo
     return ask
 
 
-def _backward(module: GraphModule, task: Task, recipe: Recipe, teacher: Teacher | None, context: Computing) -> Backward:
+def _expanded(graph: OpGraph, recipe: Recipe) -> dict[Shape, OpGraph]:
+    """Return a network as it is computed, by the shape of its inputs: the whole ones first, then any smaller ones.
+
+    Raises:
+        EvaluatorError: It cannot read the smaller ones that the recipe asks for.
+    """
+    whole = expand(trained_graph(graph))
+    if recipe.small_epochs == 0:
+        return {graph.input_shape: trimmed(whole)}
+    try:
+        smaller = for_smaller_images(whole)
+    except SpaceError as error:
+        raise EvaluatorError(
+            f"training: small_first={recipe.small_first:g} needs a network that reads smaller images, but {error}; "
+            "leave it out"
+        ) from None
+    return {graph.input_shape: trimmed(whole), smaller.input_shape: trimmed(smaller)}
+
+
+def _backward(
+    module: GraphModule,
+    expanded: Mapping[Shape, OpGraph],
+    task: Task,
+    recipe: Recipe,
+    teacher: Teacher | None,
+    context: Computing,
+) -> Backward:
     """Return gradients of the loss; computed without kernel taps that only meet padding."""
     tensors: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    expanded = trimmed(expand(trained_graph(module.graph)))
 
     def lookup(name: str, parameter: Parameter) -> Tensor:
         """Return the tensor of a parameter."""
@@ -121,7 +160,7 @@ def _backward(module: GraphModule, task: Task, recipe: Recipe, teacher: Teacher 
     def backward(x: Tensor, targets: Targets, _: np.random.Generator) -> Tensor:
         """Add the gradients of one batch; return its loss."""
         with context():
-            output = run_graph(expanded, x, lookup, RunningNorm(training=True)).float()
+            output = run_graph(expanded[tuple(x.shape[1:])], x, lookup, RunningNorm(training=True)).float()
         loss = task.loss((output,), targets, recipe.task_settings)
         if teacher is not None:
             taught = teacher.outputs(x, task, context)

@@ -24,8 +24,9 @@ _RANGES = {
     "average": (0.0, 0.999999),
     "random_subnets": (0, 64),
     "teacher_weight": (0.0, 1e3),
+    "small_first": (0.0, 0.95),
 }
-_LATER = {"teacher_weight": 1.0, "taught_by": "teacher", "train_precision": None}
+_LATER = {"teacher_weight": 1.0, "taught_by": "teacher", "train_precision": None, "small_first": 0.0}
 """Defaults of settings that earlier versions did not have; runs of these do not name them."""
 
 
@@ -52,6 +53,9 @@ class Recipe:
             ``"teacher"``'s, which are right from the first step, or those of the ``"largest"`` subnet.
         train_precision: Number format of products and activations, ``"fp32"`` or ``"bf16"`` (`computing`); None for
             what versions did that had no choice: float32 on a CPU, bfloat16 on a GPU.
+        small_first: Share of the epochs, the first ones, whose images have three quarters of their height and width
+            (progressive resizing: Tan and Le 2021, arXiv 2104.00298, section 4); 0 for none. Networks that are trained
+            alone, and end in a global pooling, can do that; others are refused.
         task_settings: Values of the task's own options by name (`Task.options`): augmentation, parts of the loss.
 
     Raises:
@@ -72,6 +76,7 @@ class Recipe:
     teacher_weight: float = 1.0
     taught_by: str = "teacher"
     train_precision: str | None = None
+    small_first: float = 0.0
     task_settings: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -91,6 +96,19 @@ class Recipe:
                 raise EvaluatorError(f"training: {name} must be a positive integer, got {value!r}")
         for name, (low, high) in _RANGES.items():
             require_number(name, getattr(self, name), low, high)
+
+    @property
+    def small_epochs(self) -> int:
+        """How many epochs, the first ones, see smaller images; the last epoch never does."""
+        return min(round(self.small_first * self.epochs), self.epochs - 1)
+
+    def require_one_size(self) -> None:
+        """Raise `EvaluatorError` where the first epochs would see smaller images: shared weights see one size."""
+        if self.small_epochs:
+            raise EvaluatorError(
+                f"training: small_first={self.small_first:g} is for networks that are trained alone "
+                "(--evaluator train, --finalize train), not for shared weights; leave it out"
+            )
 
     def as_dict(self) -> dict[str, object]:
         """Return JSON-able settings, the task's own beside the others; what is later than runs may be, if chosen."""

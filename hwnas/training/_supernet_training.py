@@ -77,6 +77,7 @@ def train_supernet(
         EvaluatorError: No such device, a checkpoint of another training, or the loss is no longer finite.
     """
     require_device(device)
+    recipe.require_one_size()
     supernet.to(device)
     loader = TrainLoader(task, recipe, supernet.space.input_shape(supernet.largest), device)
     identity = {

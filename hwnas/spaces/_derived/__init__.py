@@ -5,6 +5,7 @@ from __future__ import annotations
 from hwnas.spaces._derived._derive import Derived, by_scales, derive, reordered, with_weights
 from hwnas.spaces._derived._describe import describe_lines
 from hwnas.spaces._derived._prepare import identity_norm
+from hwnas.spaces._derived._smaller import for_smaller_images
 from hwnas.spaces._derived._space import DerivedSpace
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "by_scales",
     "derive",
     "describe_lines",
+    "for_smaller_images",
     "identity_norm",
     "reordered",
     "with_weights",

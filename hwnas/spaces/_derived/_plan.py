@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hwnas._errors import SpaceError
-from hwnas.spaces._derived._groups import KEEP, KNOWN, Group, Layout, has_channels, kept_by, layout_of, matching
+from hwnas.spaces._derived._groups import KEEP, Group, Layout, has_channels, kept_by, layout_of, matching
 from hwnas.spaces._derived._options import Options
 from hwnas.spaces._derived._prepare import Prepared
-from hwnas.spaces._derived._remake import pads_of, resized
+from hwnas.spaces._derived._remake import pads_of
 from hwnas.spaces._derived._residual import Residual, residual_blocks, stages
-from latency_tables import GraphError, OpGraph
-from profilers import OperatorError
+from hwnas.spaces._derived._smaller import misfit_of, three_quarters
+from latency_tables import OpGraph
 
 _NARROWEST = 8
 """Channels of the narrowest group that is searched."""
@@ -244,40 +244,14 @@ def _resolutions(graph: OpGraph, options: Options, notes: list[Note]) -> tuple[i
                 f"{', '.join(map(str, options.resolutions))}"
             )
         for size in options.resolutions:
-            if misfit := _misfit(graph, size):
+            if misfit := misfit_of(graph, size):
                 raise SpaceError(
                     f"--space-option resolutions: the network cannot read images {size} pixels high: {misfit}"
                 )
         return options.resolutions
-    smaller = _three_quarters(graph)
-    misfit = _misfit(graph, smaller) if smaller < height else "the image is small"
+    smaller = three_quarters(graph)
+    misfit = misfit_of(graph, smaller) if smaller < height else "the image is small"
     if misfit:
         notes.append(Note("resolution", (), misfit))
         return (height,)
     return (smaller, height)
-
-
-def _three_quarters(graph: OpGraph) -> int:
-    """Return about three quarters of the height, in steps of the network's stride."""
-    height = graph.input_shape[1]
-    heights = [node.op.output[1] for node in graph.nodes if len(node.op.output) == 3 and node.op.output[1] > 1]
-    stride = max(2, height // min(heights, default=height))
-    return max(stride, math.floor(0.75 * height / stride) * stride)
-
-
-def _misfit(graph: OpGraph, size: int) -> str:
-    """Return why a network cannot read images of another height; empty where it can."""
-    channels, height, width = graph.input_shape
-    if width * size % height:
-        return f"{height}x{width} images cannot be {size} high"
-    unknown = [node for node in graph.nodes if node.op.kind not in KNOWN]
-    if unknown:
-        return f"{unknown[0].name} ({unknown[0].op.kind}) reads a fixed size"
-    try:
-        other = resized(graph, (channels, size, width * size // height))
-    except (OperatorError, GraphError) as error:
-        return str(error)
-    for node, twin in zip(graph.nodes, other.nodes, strict=True):
-        if node.op.kind == "linear" and math.prod(node.op.inputs[0]) != math.prod(twin.op.inputs[0]):
-            return f"{node.name} reads a flattened feature map"
-    return "" if other.output_shape == graph.output_shape else "the output follows the size of the image"

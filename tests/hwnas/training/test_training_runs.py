@@ -392,7 +392,7 @@ def test_default_recipe_follows_the_data() -> None:
             {"speed": 3},
             "training has no setting 'speed'; known settings: epochs, batch_size, optimizer, learning_rate, warmup, "
             "weight_decay, clip, average, random_subnets, sampling, candidates, teacher_weight, taught_by, "
-            "train_precision, label_smoothing, shift, flip, cutout, mixup, randaugment",
+            "train_precision, small_first, label_smoothing, shift, flip, cutout, mixup, randaugment",
         ),
         ({"epochs": 0}, "training: epochs must be a positive integer, got 0"),
         ({"batch_size": 2.5}, "training: batch_size must be a positive integer, got 2.5"),
