@@ -50,8 +50,8 @@ def keywords(data: str, seed: int, *, how: str = "") -> Setup:
     Args:
         data: Folder of the recordings.
         seed: Which speaker.
-        how: How networks are judged: empty for short trainings, each alone, ``"supernet"``, or ``"whole"`` for trainings
-            as long as those that count.
+        how: How networks are judged: empty for short trainings, each alone; ``"supernet"``; or ``"whole"`` for
+            trainings as long as those that count.
     """
     named = make_task("signal", data, split_by=2, length=_SECOND)
     speakers = sorted({Path(file).stem.split("_")[1] for file in Path(data).glob("*/*/*.wav")})
