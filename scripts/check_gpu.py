@@ -128,9 +128,10 @@ def gpu_steps(out: Path, data: str) -> Iterator[Step]:
         command = (*HWNAS, "search", *place, "--data", data, "--out", str(run), *options)
         return Step(name, command, seconds, lambda: run_figures(run), needs=kernel)
 
-    scored = ("--samples", "40", "--data-limit", "2000", "--finalize", "train", "--final-epochs", "1")
-    # no training in the search, so that trials are measured within seconds: the first steps of a supernet take minutes
-    yield search("search by size", 120, "--evaluator", "parameters", *scored)
+    trials, ending = ("--samples", "20", "--proposals", "10"), ("--finalize", "train", "--final-epochs", "1")
+    # no training in the search, so that trials are measured within seconds: the first steps of a supernet take minutes,
+    # and those of each network to deliver 5 to 16 seconds
+    yield search("search by size", 200, "--evaluator", "parameters", "--data-limit", "1000", *trials, *ending)
     training = ("--data-limit", "12000", "--epochs", "5", "--recipe", "batch_size=512")
     yield search("search", 400, "--samples", "40", *training)
     yield from checked("nasbench201", "kernel", 150)
