@@ -45,6 +45,24 @@ def test_each_seed_is_tested_on_a_speaker_of_its_own(spoken):
         first.task.require_fit(arm.space)
 
 
+@pytest.mark.parametrize("how", ["supernet", "whole"])
+def test_longer_searches_begin_with_the_rival(spoken, how):
+    from bench_tasks import keywords
+
+    setup = keywords(str(spoken), 0, how=how)
+    (rival,) = setup.rivals.values()
+    for arm in setup.arms.values():
+        (first,) = arm.options["begin_with"]
+        assert arm.space.graph(arm.space.parse(first)) == rival
+
+
+def test_jobs_are_chosen_by_a_part_of_their_name():
+    from _task_comparison import Job, _named
+
+    jobs = [Job("table", of="maps"), Job("search", 0, "maps"), Job("search", 1, "maps"), Job("limits")]
+    assert [job.name for job in _named(jobs, ["search-s1", "limits"])] == ["search-s1-maps", "limits-s0"]
+
+
 def test_people_of_the_test_part_are_others_for_each_seed(tmp_path):
     from bench_tasks import motion
 
