@@ -45,6 +45,7 @@ ARRAYS = {".npy", ".npz"}
 SUFFIXES = {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 PARTS = ("train", "training", "test", "testing", "val", "valid", "validation")
 MOST_GROUPS = 8
+MOST_PRINTED = 8  # outputs of a sample; a CSV file holds all
 GREY_MODES = ("1", "L", "LA", "La")
 PNG_DEPTH = 24  # where a PNG states its bits a sample; the kind of its colours follows
 CPU = "CPUExecutionProvider"
@@ -479,7 +480,7 @@ def named_samples(path: Path, network: Network) -> list[tuple[str, Any]]:
 
 
 def predict(network: Network, paths: Sequence[Path], top: int, table: Path | None) -> None:
-    """Print the most probable classes of each sample with their probabilities, or the outputs where those are none."""
+    """Print the most probable classes of each sample with their probabilities, or the first outputs of others."""
     rows: list[list[object]] = []
     for name, outputs in results_of(paths, network):
         if network.classes:
@@ -489,7 +490,8 @@ def predict(network: Network, paths: Sequence[Path], top: int, table: Path | Non
             rows += [[name, rank + 1, network.classes[i], float(chances[i])] for rank, i in enumerate(best)]
         else:
             values = [(key, float(v)) for key, output in zip(network.outputs, outputs) for v in output.ravel()]  # noqa: B905
-            print(f"{name}: {', '.join(f'{key} {value:.6g}' for key, value in values[: max(top, 8)])}")
+            more = f", and {len(values) - MOST_PRINTED} more" if len(values) > MOST_PRINTED else ""
+            print(f"{name}: {', '.join(f'{key} {value:.6g}' for key, value in values[:MOST_PRINTED])}{more}")
             rows += [[name, number + 1, key, value] for number, (key, value) in enumerate(values)]
     if table is not None:
         write_csv(
@@ -941,7 +943,7 @@ def read_expected(path: Path) -> dict[str, Any]:
 
 
 OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
-    "top": (("classes", "outputs"), {"type": int, "metavar": "N"}),
+    "top": (("classes",), {"type": int, "metavar": "N"}),
     "score": (("boxes",), {"type": float, "metavar": "S"}),
     "out": (("maps",), {"type": Path, "metavar": "FOLDER"}),
     "csv": (("classes", "boxes", "outputs"), {"type": Path, "metavar": "FILE"}),

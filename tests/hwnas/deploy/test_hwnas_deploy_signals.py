@@ -221,6 +221,8 @@ def test_windows_of_tables_have_values(tmp_path):
         rows = told(predict(folder, file, "--csv", tmp_path / "t.csv"), tmp_path / "t.csv")
         assert [row["file"] for row in rows] == [f"{file}[{i}]" for i in range(4)]
         np.testing.assert_allclose([float(row["value"]) for row in rows], values, rtol=1e-4)
+    line = "--top is for networks that give the class of a sample; this one gives other outputs, leave --top out"
+    assert refused(folder, whole, "--top", 2) == line
     write_wav(tmp_path / "new.wav", tone(rng, 300))
     line = "is a WAV file, but the network reads CSV files with the columns ax, ay; convert it"
     assert refused(folder, tmp_path / "new.wav") == f"{tmp_path / 'new.wav'}: {line}"
