@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,10 @@ from profilers._read._file import fed_inputs
 
 BLOCKED_DOMAIN = "com.microsoft.nchwc"
 """Domain of ONNX Runtime's operators on tensors whose channels are stored in blocks."""
+REORDERS = ("ReorderInput", "ReorderOutput")
+"""Layout changes that it inserts."""
+_NUMBERED = re.compile(r"_token_\d+$")
+"""Ends the names that ONNX Runtime gives to nodes it inserts, with other numbers each time it reads the same file."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +53,15 @@ class ExecutedGraph:
 
     def __post_init__(self) -> None:
         constants, taken = set(self.constants), set[str]()
-        nodes = []
+        nodes, sources = [], dict[str, str]()
         for proto in self.model.graph.node:
-            reads = tuple(dict.fromkeys(names_read(proto)))
-            nodes.append(
-                ExecutedNode(
-                    _unique(proto, taken),
-                    proto,
-                    tuple(name for name in reads if name not in constants),
-                    tuple(name for name in reads if name in constants),
-                    tuple(name for name in proto.output if name),
-                )
-            )
+            names = tuple(dict.fromkeys(names_read(proto)))
+            reads = tuple(name for name in names if name not in constants)
+            source = sources.get(reads[0], reads[0]) if reads else ""
+            name = _unique(_base_name(proto, source), taken)
+            writes = tuple(name for name in proto.output if name)
+            sources |= dict.fromkeys(writes, name)
+            nodes.append(ExecutedNode(name, proto, reads, tuple(name for name in names if name in constants), writes))
         object.__setattr__(self, "nodes", tuple(nodes))
 
     @cached_property
@@ -89,9 +91,20 @@ class ExecutedGraph:
         return {**last, **dict.fromkeys(self.outputs, len(self.nodes))}
 
 
-def _unique(proto: onnx.NodeProto, taken: set[str]) -> str:
-    """Return a name for a node that no other has, and note it as taken."""
-    base = proto.name or f"{proto.op_type}:{next((name for name in proto.output if name), '')}"
+def _base_name(proto: onnx.NodeProto, source: str) -> str:
+    """Return a name for a node that is the same each time the runtime reads the file.
+
+    Args:
+        proto: The node.
+        source: Name of the node that writes what it reads first, or of that tensor; empty where it reads nothing.
+    """
+    if source and (proto.op_type in REORDERS or _NUMBERED.search(proto.name)):
+        return f"{proto.op_type} of {source}"
+    return proto.name or f"{proto.op_type}:{next((name for name in proto.output if name), '')}"
+
+
+def _unique(base: str, taken: set[str]) -> str:
+    """Return a name that no other node has, and note it as taken."""
     name, number = base, 1
     while name in taken:
         number += 1

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import onnx
 from onnx import shape_inference
 
-from profilers._explain._graph import BLOCKED_DOMAIN, ExecutedGraph, ExecutedNode, names_read
+from profilers._explain._graph import BLOCKED_DOMAIN, REORDERS, ExecutedGraph, ExecutedNode, names_read
 from profilers._read._macs import node_macs
 
 _SUFFIX = "_nchwc"
@@ -112,7 +112,7 @@ class Trace:
 
 
 def _is_reorder(node: ExecutedNode) -> bool:
-    return node.proto.op_type in ("ReorderInput", "ReorderOutput")
+    return node.proto.op_type in REORDERS
 
 
 def _shapes(file: onnx.ModelProto) -> dict[str, tuple[int, ...]]:

@@ -69,6 +69,26 @@ def windows_of(model):
     return graph, store, Windows(graph, store)
 
 
+def test_inserted_nodes_have_the_same_names_each_time():
+    """ONNX Runtime numbers the nodes that it inserts, with other numbers each time."""
+
+    def named(first, second):
+        nodes = [
+            helper.make_node("Conv", ["x", "w0"], ["a"], "stem"),
+            helper.make_node("ReorderOutput", ["a"], ["b"], first, domain="com.microsoft.nchwc"),
+            helper.make_node("Cast", ["b"], ["c"], "Cast_token_31", to=1),
+            helper.make_node("ReorderInput", ["c"], ["d"], second, domain="com.microsoft.nchwc"),
+            helper.make_node("ReorderInput", ["c"], ["e"], f"{second}8", domain="com.microsoft.nchwc"),
+            helper.make_node("Reshape", ["x", "w0"], ["y"], "my_token_name"),
+        ]
+        return [node.name for node in ExecutedGraph(model_of(nodes, [weight("w0", 4, 3, 1, 1)])).nodes]
+
+    wanted = ["stem", "ReorderOutput of stem", "Cast of ReorderOutput of stem"]
+    wanted += [f"ReorderInput of {wanted[-1]}", f"ReorderInput of {wanted[-1]} (2)", "my_token_name"]
+    assert named("ReorderOutput_token_160", "ReorderInput") == wanted
+    assert named("ReorderOutput", "ReorderInput_token_7") == wanted
+
+
 @pytest.fixture(scope="module")
 def explained():
     return profilers.explain_model(residual().SerializeToString(), seconds=SECONDS)
