@@ -105,6 +105,7 @@ def make_evaluator(
     statistics = options.pop("bn_statistics", options.pop("calibration", None))  # the latter in earlier versions
     more: dict[str, float] = {} if statistics is None else {"bn_statistics": cast(int, statistics)}
     recipe = default_recipe(task, **options)
+    recipe.require_one_size()
     if method is not None:
         name, own, single = method
         more = {**more, "single": single}

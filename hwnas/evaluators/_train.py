@@ -72,6 +72,10 @@ class TrainEvaluator(Evaluator, Trainer):
     ) -> None:
         if halving is not None and (type(halving) is not int or halving < 2):
             raise EvaluatorError(f"evaluator train: halving must be an integer of at least 2, got {halving!r}")
+        if recipe.small_epochs:
+            from hwnas.training import computed_graphs
+
+            computed_graphs(space.graph(space.sample(1, np.random.default_rng(0))[0]), recipe)  # can they read them?
         self.space, self.task, self.recipe = space, task, recipe
         self.precision = checked_precision(self.name, precision)
         self.metric = metric_at(task.metric, precision)

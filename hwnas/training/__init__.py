@@ -11,7 +11,7 @@ from hwnas.training._start._digest import weights_digest
 if TYPE_CHECKING:
     from hwnas.training._derived import fitted, taylor_scores, with_norm_statistics
     from hwnas.training._loop import compute_threads, cycle_of, learning_rate, make_optimizer
-    from hwnas.training._network import train_network
+    from hwnas.training._network import computed_graphs, train_network
     from hwnas.training._precision import native_precision, usual_precision
     from hwnas.training._quantized import quantized, score_quantized
     from hwnas.training._score import OnnxNetwork, judge_onnx, score_network, score_onnx
@@ -46,6 +46,7 @@ _LAZY = {
     "score_onnx": "_score",
     "score_quantized": "_quantized",
     "taylor_scores": "_derived",
+    "computed_graphs": "_network",
     "train_network": "_network",
     "train_supernet": "_supernet_training",
     "usual_precision": "_precision",
@@ -64,6 +65,7 @@ __all__ = [
     "Teacher",
     "WeightsFile",
     "compute_threads",
+    "computed_graphs",
     "cycle_of",
     "default_recipe",
     "fitted",

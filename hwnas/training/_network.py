@@ -76,7 +76,7 @@ def train_network(
     with compute_threads(threads):
         complete = start and with_norms(start, graph, lambda: sample_batches(task, NORM_SAMPLES, graph.input_shape))
     module = GraphModule(graph, starting_weights(graph, complete, seed)).to(device).train()
-    expanded = _expanded(graph, recipe)
+    expanded = computed_graphs(graph, recipe)
     loaders = [TrainLoader(task, recipe, shape, device) for shape in expanded]
     identity = {
         "training": "network",
@@ -123,7 +123,7 @@ def _asked(module: GraphModule, should_continue: Callable[[int, GraphModule], bo
     return ask
 
 
-def _expanded(graph: OpGraph, recipe: Recipe) -> dict[Shape, OpGraph]:
+def computed_graphs(graph: OpGraph, recipe: Recipe) -> dict[Shape, OpGraph]:
     """Return a network as it is computed, by the shape of its inputs: the whole ones first, then any smaller ones.
 
     Raises:

@@ -11,9 +11,10 @@ import torch
 from training_toys import cells, digits_task, mobile
 
 from hwnas._errors import EvaluatorError
+from hwnas.evaluators import make_evaluator
 from hwnas.oneshot import TrainingSettings, make_method, train_one_shot
 from hwnas.spaces import for_smaller_images, make_space
-from hwnas.tasks import ImageClassification
+from hwnas.tasks import ImageClassification, make_task
 from hwnas.training import Recipe, Supernet, default_recipe, score_network, train_network, train_supernet
 from latency_tables import GraphBuilder, OpGraph
 from profilers import expand, ops, trained_graph
@@ -113,3 +114,15 @@ def test_a_teacher_sees_its_own_size() -> None:
     alone = train_network(graph, task, with_halves(2), seed=1).arrays()
     assert any(not np.array_equal(taught[name], alone[name]) for name in alone)
     assert all(bool(torch.isfinite(torch.from_numpy(array)).all()) for array in taught.values())
+
+
+def test_an_evaluator_says_it_before_the_search(tmp_path: Path) -> None:
+    space, file = make_space("convnet1d", classes=2, input_channels=1, length=64), tmp_path / "signals.npz"
+    signals = np.random.default_rng(0).standard_normal((40, 1, 64)).astype(np.float32)
+    np.savez(file, x_train=signals, y_train=np.arange(40) % 2)
+    task = make_task("signal", str(file))
+    with pytest.raises(EvaluatorError, match=r"needs a network that reads smaller images, but its input"):
+        make_evaluator("train", space, task, epochs=2, small_first=0.5)
+    with pytest.raises(EvaluatorError, match="trained alone"):
+        make_evaluator("supernet", cells(), digits_task(), epochs=2, small_first=0.5)
+    assert make_evaluator("train", cells(), digits_task(), epochs=2, small_first=0.5).settings["recipe"]
