@@ -161,7 +161,7 @@ EXPERIMENTS = {
     "cells": Experiment(
         cells,
         Scale(
-            (1.0,),
+            (1.0, 0.4),
             samples=60,
             search_epochs=10,
             epochs=80,
