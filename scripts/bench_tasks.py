@@ -11,7 +11,8 @@
 * motion: what `write_motion.py` writes. Each seed holds out other people. The rival is the fully convolutional network
   of Wang et al. (2017, arXiv 1611.06455); space `convnet1d`.
 * cells: images with boxes. Pyramid and head are searched or FCOS's, each with a searched backbone; the yardstick is
-  FCOS's pyramid and head on a backbone in the middle of the space.
+  FCOS's pyramid and head on a backbone in the middle of the space. cells-resolutions: the same with images of 128 pixels
+  to choose beside 160.
 * keywords-supernet, motion-supernet: the same with networks that share weights, trained for longer: the keywords from
   maps alone, with DS-CNN among the first networks; the motion also in the preset ``large``.
 * keywords-official: the same as keywords on the parts that the data have: the test has unheard takes of heard speakers.
@@ -43,6 +44,7 @@ from profilers import ops
 
 _SECOND = 1.0
 """Length of a spoken word that DS-CNN reads, in seconds."""
+_DETECTION = {"batch_size": 8, "train_precision": "bf16"}
 
 
 def keywords(data: str, seed: int, *, how: str = "") -> Setup:
@@ -108,14 +110,20 @@ def fully_convolutional(channels: int, length: int, classes: int) -> OpGraph:
     return builder.build(builder.add("classes", ops.linear(builder.shape(x), classes), x))
 
 
-def cells(data: str, seed: int) -> Setup:
-    """Compare pyramids and heads that are searched with FCOS's."""
+def cells(data: str, seed: int, *, resolutions: tuple[int, ...] = ()) -> Setup:
+    """Compare pyramids and heads that are searched with FCOS's.
+
+    Args:
+        data: Folder of the images and their boxes.
+        seed: Decides the validation part, where the data have none.
+        resolutions: Smaller image sizes to choose from.
+    """
     size = 160
     task = make_task("detection", data, image_size=size, seed=seed)
     (output,) = task.outputs
     spaces = {
         pyramid: space_of(
-            "fpn", classes=len(output.labels or ()), resolution=(128, size), width=(0.5,), pyramid=pyramid
+            "fpn", classes=len(output.labels or ()), resolution=(*resolutions, size), width=(0.5,), pyramid=pyramid
         )
         for pyramid in ("searched", "fcos")
     }
@@ -160,15 +168,11 @@ EXPERIMENTS = {
     ),
     "cells": Experiment(
         cells,
-        Scale(
-            (1.0, 0.4),
-            samples=60,
-            search_epochs=10,
-            epochs=80,
-            finalists=2,
-            searches=1,
-            recipe={"batch_size": 8, "train_precision": "bf16"},
-        ),
+        Scale((1.0, 0.5), samples=30, search_epochs=10, epochs=80, finalists=1, searches=1, recipe=_DETECTION),
+    ),
+    "cells-resolutions": Experiment(
+        partial(cells, resolutions=(128,)),
+        Scale((1.0,), samples=60, search_epochs=10, epochs=80, finalists=2, searches=1, recipe=_DETECTION),
     ),
 }
 
