@@ -11,8 +11,8 @@
 * motion: what `write_motion.py` writes. Each seed holds out other people. The rival is the fully convolutional network
   of Wang et al. (2017, arXiv 1611.06455); space `convnet1d`.
 * cells: images with boxes. Pyramid and head are searched or FCOS's, each with a searched backbone; the yardstick is
-  FCOS's pyramid and head on a backbone in the middle of the space. cells-resolutions: the same with images of 128 pixels
-  to choose beside 160.
+  FCOS's pyramid and head on a backbone in the middle of the space.
+* cells-resolutions: the same with images of 128 pixels to choose beside 160.
 * keywords-supernet, motion-supernet: the same with networks that share weights, trained for longer: the keywords from
   maps alone, with DS-CNN among the first networks; the motion also in the preset ``large``.
 * keywords-official: the same as keywords on the parts that the data have: the test has unheard takes of heard speakers.
