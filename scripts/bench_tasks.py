@@ -160,7 +160,7 @@ EXPERIMENTS = {
     ),
     "keywords-whole": Experiment(
         partial(keywords, how="whole"),
-        Scale((1.0, 2 / 3), samples=16, search_epochs=40, epochs=40, finalists=3, recipe={"train_precision": "bf16"}),
+        Scale((1.0, 2 / 3), samples=10, search_epochs=40, epochs=40, finalists=3, recipe={"train_precision": "bf16"}),
     ),
     "motion-supernet": Experiment(
         partial(motion, supernet=True),
