@@ -168,7 +168,7 @@ EXPERIMENTS = {
     ),
     "cells": Experiment(
         cells,
-        Scale((1.0, 0.5), samples=30, search_epochs=10, epochs=80, finalists=1, searches=1, recipe=_DETECTION),
+        Scale((1.0, 0.6), samples=30, search_epochs=10, epochs=80, finalists=1, searches=1, recipe=_DETECTION),
     ),
     "cells-resolutions": Experiment(
         partial(cells, resolutions=(128,)),
