@@ -9,8 +9,8 @@ from hwnas._cli._parser import build_parser
 
 RECIPE = (
     "known settings: epochs, batch_size, optimizer, learning_rate, warmup, weight_decay, clip, average, "
-    "random_subnets, sampling, candidates, teacher_weight, taught_by, train_precision, label_smoothing, shift, "
-    "flip, cutout, mixup, randaugment"
+    "random_subnets, sampling, candidates, teacher_weight, taught_by, train_precision, small_first, "
+    "label_smoothing, shift, flip, cutout, mixup, randaugment"
 )
 CELLS = "image_size, classes, image_channels, cells, channels"
 MOBILE = (
