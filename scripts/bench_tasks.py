@@ -156,7 +156,7 @@ EXPERIMENTS = {
     ),
     "keywords-official": Experiment(
         partial(keywords, how="official"),
-        Scale((1.0, 1 / 3, 1 / 10), samples=40, search_epochs=8, epochs=40, finalists=1, searches=1),
+        Scale((1.0, 1 / 3, 1 / 10), samples=20, search_epochs=8, epochs=40, finalists=1, searches=1),
     ),
     "keywords-whole": Experiment(
         partial(keywords, how="whole"),
