@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from _cifar_full import Experiment, Parts
 from _cifar_jobs import FULL, SMOKE, FullScale, Job, core_hours, minutes, phases_of, settings_of
 from _cifar_table import draw_full, findings, markdown, record_of
-from _jobs import Phase, Results, do_phases, tell_plan
+from _jobs import Phase, Results, do_phases, named, tell_plan
 from _progress import say
 
 from hwnas import HwnasError
@@ -62,10 +62,7 @@ def run_jobs(args: argparse.Namespace) -> None:
     scale = changed(JOB_SCALES[args.scale], args.change)
     folder = args.workdir or Path(f"cifar10-{args.scale}")
     results = Results(folder, {"scale": settings_of(scale)}, "--workdir")
-    phases = [
-        replace(phase, jobs=[job for job in phase.jobs if not args.only or any(text in job.name for text in args.only)])
-        for phase in phases_of(scale)
-    ]
+    phases = [replace(phase, jobs=named(phase.jobs, args.only)) for phase in phases_of(scale)]
     if args.plan:
         left = tell_plan(results, [job for phase in phases for job in phase.jobs], lambda job: minutes(job, scale))
         print(f"about {left / 60:.0f} core-hours of {core_hours(scale):.0f} are left; trainings use --workers cores")

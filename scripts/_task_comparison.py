@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from _compared_networks import milliseconds
-from _jobs import Phase, Results, do_phases
+from _jobs import Phase, Results, do_phases, named
 from _mean_rows import mean_row
 from _progress import say
 from _timed_files import timed_files
@@ -245,23 +245,14 @@ class Comparison:
         return {"train_precision": native_precision("cpu"), **self._scale.recipe}
 
     def _shared(self, seed: int, arm: Arm) -> SharedSupernet:
-        evaluator = hwnas.make_evaluator(
-            "supernet",
-            arm.space,
-            self._setups[seed].task,
-            seed=seed,
-            device=self._device,
-            threads=1,
-            epochs=self._scale.search_epochs,
-            **self._recipe,
-        )
-        return SharedSupernet(evaluator, self._results.place(Job("supernet", seed, str(arm.supernet))))
+        place = self._results.place(Job("supernet", seed, str(arm.supernet)))
+        return SharedSupernet(self._evaluator("supernet", seed, arm), place)
 
-    def _trained_alone(self, seed: int, arm: Arm) -> hwnas.Evaluator:
-        """Return what trains each network of a search that measures nothing, so that a machine with a GPU can do it."""
+    def _evaluator(self, name: str, seed: int, arm: Arm) -> hwnas.Evaluator:
+        """Return what trains the networks of a search, on the device for trainings."""
         task, epochs = self._setups[seed].task, self._scale.search_epochs
         return hwnas.make_evaluator(
-            "train", arm.space, task, device=self._device, seed=seed, threads=1, epochs=epochs, **self._recipe
+            name, arm.space, task, device=self._device, seed=seed, threads=1, epochs=epochs, **self._recipe
         )
 
     def _search(self, job: Job) -> Mapping[str, Any]:
@@ -275,7 +266,7 @@ class Comparison:
         if arm.supernet is not None:
             trained = {"evaluator": self._shared(job.seed, arm)}
         elif arm.options.get("offline"):
-            trained = {"evaluator": self._trained_alone(job.seed, arm)}
+            trained = {"evaluator": self._evaluator("train", job.seed, arm)}  # nothing is measured: a GPU may train
         usual = {"samples": scale.samples, "finalize": "none", "threads": 1, "workers": self._search_workers}
         chosen: dict[str, Any] = {**usual, **trained, **arm.options}
         chosen["samples"] = min(chosen["samples"], scale.samples)
@@ -447,11 +438,6 @@ class Experiment:
     scale: Scale
 
 
-def _named(jobs: Iterable[Job], texts: Sequence[str]) -> list[Job]:
-    """Return the jobs whose name contains one of the texts."""
-    return [job for job in jobs if any(text in job.name for text in texts)]
-
-
 SMOKE: Mapping[str, Any] = {"samples": 3, "search_epochs": 5, "epochs": 1, "finalists": 1, "rounds": 3}
 _SCALED = ("samples", "search_epochs", "epochs", "finalists", "seeds")
 
@@ -491,7 +477,7 @@ def _run(experiments: Mapping[str, Experiment], options: argparse.Namespace) -> 
     results = Results(folder, facts, option="--runs")
     comparison = Comparison(results, scale, setups, options.device, options.search_workers)
     if options.only:
-        chosen = [Phase(_named(phase.jobs, options.only), phase.alone) for phase in comparison.first_phases()]
+        chosen = [replace(phase, jobs=named(phase.jobs, options.only)) for phase in comparison.first_phases()]
         do_phases(results, comparison.do, chosen, options.workers)
         return
     do_phases(results, comparison.do, comparison.first_phases(), options.workers)

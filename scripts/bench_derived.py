@@ -39,7 +39,7 @@ import torch
 from _derived_jobs import DEVICES, RATES, SMOKE, Job, Scale, jobs_of, minutes
 from _derived_table import leads, markdown, misleading, rows_of
 from _derived_work import Bench, bases_in
-from _jobs import Results, do_at_once, do_job, tell_plan
+from _jobs import Results, do_at_once, do_job, named, tell_plan
 from _progress import say
 
 from hwnas import make_task
@@ -107,7 +107,7 @@ def main() -> None:
     facts = {"scale": scale.as_dict(), "bases": {name: base["sha256"] for name, base in bases.items()}}
     results = Results(options.out / "smoke" if options.smoke else options.out, facts)
     jobs = jobs_of(names, scale)
-    chosen = [job for job in jobs if not options.only or any(text in job.name for text in options.only)]
+    chosen = named(jobs, options.only)
     if options.plan:
         images = scale.data_limit or 40_000
         left = tell_plan(results, chosen, lambda job: minutes(job, scale, images, RATES))

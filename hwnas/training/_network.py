@@ -78,14 +78,8 @@ def train_network(
     module = GraphModule(graph, starting_weights(graph, complete, seed)).to(device).train()
     expanded = computed_graphs(graph, recipe)
     loaders = [TrainLoader(task, recipe, shape, device) for shape in expanded]
-    identity = {
-        "training": "network",
-        "graph": repr([(node.name, node.op.key) for node in graph.nodes]),
-        "data": task.fingerprint,
-        "recipe": repr(sorted(recipe.as_dict().items())),
-        "seed": seed,
-        "start": "he" if start is None else start_digest or weights_digest(start),
-    }
+    identity = _identity(graph, task, recipe, seed)
+    identity["start"] = "he" if start is None else start_digest or weights_digest(start)
     if teacher is not None:
         identity["teacher"] = teacher.digest
         teacher = teacher.to(device)
@@ -111,6 +105,17 @@ def train_network(
     if losses is not None:
         losses[:] = job.losses
     return module.eval()
+
+
+def _identity(graph: OpGraph, task: Task, recipe: Recipe, seed: int) -> dict[str, object]:
+    """Return what a checkpoint belongs to, beside what the training starts from and learns of."""
+    return {
+        "training": "network",
+        "graph": repr([(node.name, node.op.key) for node in graph.nodes]),
+        "data": task.fingerprint,
+        "recipe": repr(sorted(recipe.as_dict().items())),
+        "seed": seed,
+    }
 
 
 def _asked(module: GraphModule, should_continue: Callable[[int, GraphModule], bool]) -> Callable[[int], bool]:

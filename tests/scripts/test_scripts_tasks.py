@@ -57,10 +57,11 @@ def test_longer_searches_begin_with_the_rival(spoken, how):
 
 
 def test_jobs_are_chosen_by_a_part_of_their_name():
-    from _task_comparison import Job, _named
+    from _jobs import named
+    from _task_comparison import Job
 
     jobs = [Job("table", of="maps"), Job("search", 0, "maps"), Job("search", 1, "maps"), Job("limits")]
-    assert [job.name for job in _named(jobs, ["search-s1", "limits"])] == ["search-s1-maps", "limits-s0"]
+    assert [job.name for job in named(jobs, ["search-s1", "limits"])] == ["search-s1-maps", "limits-s0"]
 
 
 def test_people_of_the_test_part_are_others_for_each_seed(tmp_path):

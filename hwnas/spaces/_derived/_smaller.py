@@ -21,20 +21,35 @@ def three_quarters(graph: OpGraph) -> int:
 
 def misfit_of(graph: OpGraph, size: int) -> str:
     """Return why a network cannot read images of another height; empty where it can."""
+    try:
+        _at_height(graph, size)
+    except SpaceError as error:
+        return str(error)
+    return ""
+
+
+def _at_height(graph: OpGraph, size: int) -> OpGraph:
+    """Return the network for images of another height, of the same proportions.
+
+    Raises:
+        SpaceError: It cannot read them; the text says why.
+    """
     channels, height, width = graph.input_shape
     if width * size % height:
-        return f"{height}x{width} images cannot be {size} high"
+        raise SpaceError(f"{height}x{width} images cannot be {size} high")
     unknown = [node for node in graph.nodes if node.op.kind not in KNOWN]
     if unknown:
-        return f"{unknown[0].name} ({unknown[0].op.kind}) reads a fixed size"
+        raise SpaceError(f"{unknown[0].name} ({unknown[0].op.kind}) reads a fixed size")
     try:
         other = resized(graph, (channels, size, width * size // height))
     except (OperatorError, GraphError) as error:
-        return str(error)
+        raise SpaceError(str(error)) from None
     for node, twin in zip(graph.nodes, other.nodes, strict=True):
         if node.op.kind == "linear" and math.prod(node.op.inputs[0]) != math.prod(twin.op.inputs[0]):
-            return f"{node.name} reads a flattened feature map"
-    return "" if other.output_shape == graph.output_shape else "the output follows the size of the image"
+            raise SpaceError(f"{node.name} reads a flattened feature map")
+    if other.output_shape != graph.output_shape:
+        raise SpaceError("the output follows the size of the image")
+    return other
 
 
 def for_smaller_images(graph: OpGraph) -> OpGraph:
@@ -45,12 +60,12 @@ def for_smaller_images(graph: OpGraph) -> OpGraph:
     """
     if len(graph.inputs) != 1 or len(graph.input_shape) != 3:
         raise SpaceError("its input is no image")
-    channels, height, width = graph.input_shape
-    sizes = [size for size in (2 * round(0.375 * height), three_quarters(graph)) if size < height]
-    if not sizes:
-        raise SpaceError(f"images of {height}x{width} pixels are small already")
-    misfits = {size: misfit_of(graph, size) for size in sizes}
-    size = next((size for size in sizes if not misfits[size]), None)
-    if size is None:
-        raise SpaceError(misfits[sizes[-1]])
-    return resized(graph, (channels, size, width * size // height))
+    _, height, width = graph.input_shape
+    reason = SpaceError(f"images of {height}x{width} pixels are small already")
+    for size in (2 * round(0.375 * height), three_quarters(graph)):
+        if size < height:
+            try:
+                return _at_height(graph, size)
+            except SpaceError as error:
+                reason = error
+    raise reason
