@@ -82,7 +82,7 @@ def _do(args: argparse.Namespace, scale: FullScale, results: Results, phases: li
     if all(results.get(job) for phase in phases for job in phase.jobs):
         return
     parts = Parts.divide(load_data(args.data, limit=scale.images))
-    do_phases(results, Experiment(parts, results, scale, args.device).do, phases, args.workers)
+    do_phases(results, Experiment(parts, results, scale, args.device, args.workers).do, phases, args.workers)
 
 
 def write_tables(scale: FullScale, results: Results, file: Path | None = None) -> None:

@@ -26,7 +26,7 @@ from latency_tables import OpGraph, write_atomic
 from profilers import build_onnx, cpu_identity, graph_macs, graph_params
 
 PRECISIONS = ("fp32", "int8")
-PLAIN = {"average": 0.0, "label_smoothing": 0.0, "weight_decay": 1e-4}
+PLAIN = {"average": 0.0, "label_smoothing": 0.0, "weight_decay": 1e-4, "small_first": 0.0}
 """The recipe of the ablation: without what the recipe of all other networks adds."""
 
 
@@ -62,12 +62,14 @@ class Experiment:
         results: Files of finished jobs.
         scale: How much is done.
         device: What trainings run on.
+        threads: Torch's threads in a job that runs alone.
     """
 
     parts: Parts
     results: Results
     scale: FullScale
     device: str
+    threads: int = 1
 
     def do(self, job: Job) -> dict[str, Any]:
         """Do a job and return its result."""
@@ -93,6 +95,7 @@ class Experiment:
             "learning_rate": scale.learning_rate,
             "weight_decay": scale.weight_decay,
             "average": scale.average,
+            "small_first": scale.small_first,
             "train_precision": native_precision(self.device),
         }
         return default_recipe(task, **(common | changes))
@@ -107,14 +110,14 @@ class Experiment:
         widths = matched_widths(list(limits.values()), families)
         return {"ms": limits, "widths": dict(zip(REFERENCES, widths, strict=True)), "cpu": cpu_identity()["cpu"]}
 
-    def _supernet_of(self, seed: int, precision: str | None = None) -> SharedSupernet:
+    def _supernet_of(self, seed: int, precision: str | None = None, threads: int = 1) -> SharedSupernet:
         """Return the supernet of a seed; `precision` is what it was trained in, perhaps on another machine."""
         task = self.parts.search
         number = {"train_precision": precision or native_precision(self.device)}
-        recipe = self._recipe(task, epochs=self.scale.supernet_epochs, average=0.0, **number)
+        recipe = self._recipe(task, epochs=self.scale.supernet_epochs, average=0.0, small_first=0.0, **number)
         folder = self.results.place(Job("supernet", seed=seed))
         space = self.scale.space()
-        return SharedSupernet(folder, space, task, recipe, seed=seed, device=self.device, threads=1)
+        return SharedSupernet(folder, space, task, recipe, seed=seed, device=self.device, threads=threads)
 
     def _supernet(self, job: Job) -> dict[str, Any]:
         """Train the supernet that the searches of a seed share."""
@@ -164,7 +167,7 @@ class Experiment:
         """Search on the supernet."""
         seed = job.seed or 0
         trained = self.results.need(Job("supernet", seed=seed))
-        supernet = self._supernet_of(seed, trained["recipe"]["train_precision"])
+        supernet = self._supernet_of(seed, trained["recipe"]["train_precision"], self.threads)
         result = hwnas.search(
             supernet.space,
             data=self.parts.search,
@@ -172,7 +175,7 @@ class Experiment:
             seed=seed,
             samples=self.scale.samples,
             out=self.results.place(job) / "run",
-            evaluation_threads=1,
+            evaluation_threads=self.threads,
             progress=say,
             **METHODS[job.what],
         )

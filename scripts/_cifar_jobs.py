@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from hwnas import HwnasError
 from hwnas.spaces import Space, make_space
 from profilers import graph_macs
 
-SPACE = "mobilenetv3"
+SPACE_FILE = Path(__file__).resolve().parent / "cifar10_space.json"
+"""The space that is searched, as a declaration: residual networks, each stage dense or inverted."""
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "latency": {"minimize": "latency", "measure": "trials"},
     "macs": {"minimize": "macs", "measure": "none"},
@@ -31,19 +33,23 @@ BEST = "best"
 TRAINED = ("found", "baseline", "plain")
 """Jobs that end with a network to compare."""
 _TRAIN, _SEARCH_TRAIN, _VALIDATION = 50_000, 40_000, 10_000
-_RESNET_MACS_A_S = 2.9e10
-"""Multiply-accumulates (of the forward pass) a second that a ResNet is trained with.
+_MACS_A_S = 2.9e10
+"""Multiply-accumulates (of the forward pass) a second that a network of dense convolutions is trained with.
 
 This and what follows was measured on one core of an AMD EPYC with bfloat16, beside other work.
 """
 _IMAGE_S, _MAC_S = 7.5e-4, 8e-11
-"""Seconds that an image takes in the training of an inverted-residual network, whatever its size, and for each MAC:
-815, 494 and 378 images a second at 6.0, 15.9 and 20.8 million."""
+"""Seconds that an image takes in the training of a MobileNet, whatever its size, and for each MAC: 815, 494 and 378
+images a second at 6.0, 15.9 and 20.8 million."""
 _FORWARD = 1 / 3
 """What a forward pass takes of a training step."""
+_SMALL = 9 / 16
+"""What an image takes in the epochs whose images have three quarters of their height and width."""
 _MACS = {"ResNet-8": 12.5e6, "ResNet-IC02": 32.6e6}
-_AS_FAST_MACS = {"ResNet-8": 5e6, "ResNet-IC02": 25e6}
-"""Multiply-accumulates of inverted-residual networks that are about as fast as a reference."""
+_AS_FAST_MACS = {"ResNet-8": 13e6, "ResNet-IC02": 45e6}
+"""Multiply-accumulates of networks of the space that are about as fast as a reference."""
+_NARROWED_MACS = {"ResNet-8": 3e6, "ResNet-IC02": 16e6}
+"""Those of MobileNets."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +65,11 @@ class FullScale:
         learning_rate: Peak of the learning rate of all trainings.
         weight_decay: Weight decay of all trainings.
         average: Decay of the moving average of the weights, in all trainings of single networks.
+        small_first: Share of the epochs with smaller images, in all trainings of single networks (`Recipe`).
         goals: Latency limits of the networks that are chosen from a search: a reference and percent of its latency,
-            like ``"ResNet-8-50"``, or ``"best"`` for no limit (for the search on latency alone).
-        widths: Width multipliers of the space.
-        resolutions: Image sizes of the space.
+            like ``"ResNet-8-50"``, or ``"best"`` for no limit.
+        rival_goals: Those of `goals` that the search on MACs and the random search serve too.
+        narrowed_to: References that MobileNets are narrowed to the latency of.
         rounds: Rounds of the last measurement.
         images: Most images of each part; None for all.
 
@@ -70,17 +77,18 @@ class FullScale:
         HwnasError: A goal is unknown.
     """
 
-    epochs: int = 80
-    supernet_epochs: int = 60
-    samples: int = 200
+    epochs: int = 40
+    supernet_epochs: int = 12
+    samples: int = 100
     seeds: int = 2
     batch_size: int = 128
     learning_rate: float = 0.1
     weight_decay: float = 5e-4
     average: float = 0.999
-    goals: tuple[str, ...] = ("ResNet-8-50", "ResNet-8-75", "ResNet-8-100", "ResNet-IC02-100", BEST)
-    widths: tuple[float, ...] = (0.5, 0.75, 1.0)
-    resolutions: tuple[int, ...] = (32,)
+    small_first: float = 0.6
+    goals: tuple[str, ...] = ("ResNet-8-50", "ResNet-8-75", "ResNet-8-100", "ResNet-IC02-75", BEST)
+    rival_goals: tuple[str, ...] = ("ResNet-8-100", "ResNet-IC02-75")
+    narrowed_to: tuple[str, ...] = ("ResNet-8",)
     rounds: int = 60
     images: int | None = None
 
@@ -89,10 +97,17 @@ class FullScale:
             base, _, percent = goal.rpartition("-")
             if goal != BEST and (base not in REFERENCES or not percent.isdigit() or int(percent) == 0):
                 raise HwnasError(f"goals: each must be {BEST!r} or like 'ResNet-8-50', got {goal!r}")
+        for name, values, known in (
+            ("rival_goals", self.rival_goals, self.goals),
+            ("narrowed_to", self.narrowed_to, REFERENCES),
+        ):
+            unknown = [value for value in values if value not in known]
+            if unknown:
+                raise HwnasError(f"{name}: {unknown[0]!r} is none of {', '.join(known)}")
 
     def space(self) -> Space:
         """Make the space that is searched."""
-        return make_space(SPACE, preset="tiny", resolution=list(self.resolutions), width=list(self.widths), classes=10)
+        return make_space(str(SPACE_FILE), classes=10)
 
     def limit_ms(self, goal: str, times_ms: Mapping[str, float]) -> float:
         """Return the latency limit of a goal.
@@ -106,7 +121,7 @@ class FullScale:
 
 
 FULL = FullScale()
-SMOKE = FullScale(1, 1, 3, 1, 16, goals=("ResNet-8-100", BEST), widths=(0.5,), rounds=3, images=48)
+SMOKE = FullScale(1, 1, 3, 1, 16, goals=("ResNet-8-100", BEST), rival_goals=("ResNet-8-100",), rounds=3, images=48)
 """Everything once, on few images."""
 
 
@@ -139,7 +154,10 @@ def phases_of(scale: FullScale) -> list[Phase[Job]]:
     supernets = [Job("supernet", seed=seed) for seed in seeds]
     baselines = [Job("baseline", family, seed=seed) for family in REFERENCES for seed in seeds]
     baselines += [
-        Job("baseline", family, reference, seed) for family in NARROWED for reference in REFERENCES for seed in seeds
+        Job("baseline", family, reference, seed)
+        for family in NARROWED
+        for reference in scale.narrowed_to
+        for seed in seeds
     ]
     plain = [Job("plain", REFERENCES[0], seed=seed) for seed in seeds]
     found = [
@@ -147,7 +165,7 @@ def phases_of(scale: FullScale) -> list[Phase[Job]]:
         for seed in seeds
         for method in METHODS
         for goal in scale.goals
-        if goal != BEST or method == "latency"  # the largest networks take longest, and all searches find alike
+        if method == "latency" or goal in scale.rival_goals
     ]
     return [
         Phase([Job("latency")], alone=True),
@@ -168,15 +186,11 @@ def networks_of(scale: FullScale) -> list[Job]:
 
 @cache
 def _space_macs(scale: FullScale) -> tuple[float, float, float]:
-    """Return multiply-accumulates of small, middle and large networks: minimum, median and maximum of 31."""
+    """Return multiply-accumulates of the smallest and the median of 31 networks, and of the largest one."""
     space = scale.space()
     macs = sorted(graph_macs(space.graph(arch)) for arch in space.sample(31, np.random.default_rng(0)))
-    return float(macs[0]), float(macs[15]), float(macs[-1])
-
-
-def _seconds(macs: float) -> float:
-    """Return about how long one image takes in the training of an inverted-residual network."""
-    return _IMAGE_S + macs * _MAC_S
+    largest = graph_macs(space.graph(space.decode(np.array([count - 1 for count in space.cardinalities]))))
+    return float(macs[0]), float(macs[15]), float(largest)
 
 
 def minutes(job: Job, scale: FullScale) -> float:
@@ -187,17 +201,19 @@ def minutes(job: Job, scale: FullScale) -> float:
     )
     networks = len(networks_of(scale))
     if job.kind == "supernet":
-        return scale.supernet_epochs * search_train * (_seconds(high) + _seconds(low) + 2 * _seconds(middle)) / 60
+        return scale.supernet_epochs * search_train * (high + low + 2 * middle) / _MACS_A_S / 60
     if job.kind == "search":
         timing = 0.03 if METHODS[job.what]["measure"] == "trials" else 0.0
-        return 3.0 + scale.samples * (validation * _seconds(middle) * _FORWARD / 60 + timing)
-    if job.kind == "found":
-        macs = high if job.goal == BEST else min(high, scale.limit_ms(job.goal, _AS_FAST_MACS))
-        return scale.epochs * train * _seconds(macs) / 60
+        return 3.0 + scale.samples * (validation * middle * _FORWARD / _MACS_A_S / 60 + timing)
     if job.kind in TRAINED:
-        fixed = job.what in REFERENCES
-        seconds = _MACS[job.what] / _RESNET_MACS_A_S if fixed else _seconds(_AS_FAST_MACS[job.goal])
-        return scale.epochs * train * seconds / 60
+        if job.kind == "found":
+            seconds = (high if job.goal == BEST else min(high, scale.limit_ms(job.goal, _AS_FAST_MACS))) / _MACS_A_S
+        elif job.goal:
+            seconds = _IMAGE_S + _NARROWED_MACS[job.goal] * _MAC_S
+        else:
+            seconds = _MACS[job.what] / _MACS_A_S
+        share = scale.small_first if job.kind != "plain" else 0.0
+        return scale.epochs * train * seconds * (1 - share * (1 - _SMALL)) / 60
     return {"int8": 0.05 * networks, "test": 0.2 * networks, "measure": 6.0, "pick": 2.0}.get(job.kind, 1.0)
 
 

@@ -149,8 +149,11 @@ class Phase(Generic[J]):
 
 
 def named(jobs: Sequence[J], texts: Sequence[str]) -> list[J]:
-    """Return the jobs whose name contains one of the texts; all jobs where there is no text."""
-    return [job for job in jobs if not texts or any(text in job.name for text in texts)]
+    """Return the jobs whose name contains one of the texts; all jobs where there is no text.
+
+    A ``$`` stands for the end of a name.
+    """
+    return [job for job in jobs if not texts or any(text in f"{job.name}$" for text in texts)]
 
 
 def do_phases(results: Results, do: Do, phases: Sequence[Phase[Any]], workers: int) -> None:

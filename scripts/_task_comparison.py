@@ -455,7 +455,11 @@ def run_command(description: str, experiments: Mapping[str, Experiment]) -> None
     )
     parser.add_argument("--device", default="cpu", help="what networks are trained on: cpu or cuda (default cpu)")
     parser.add_argument(
-        "--only", action="append", default=[], metavar="TEXT", help="only jobs whose name contains it; no result"
+        "--only",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="only jobs whose name contains it ($: its end); no result",
     )
     parser.add_argument("--smoke", action="store_true", help="everything once on few trials: a test, no result")
     for name in _SCALED:

@@ -56,7 +56,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", required=True, help="CIFAR-10, as of hwnas search: its files or a folder of images")
     parser.add_argument("--bases", type=Path, default=Path("bases"), help="folder of train_bases.py (default: bases)")
     parser.add_argument("--out", type=Path, default=Path("derived"), help="folder for the results (default: derived)")
-    parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="only jobs whose name contains it")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="TEXT", help="only jobs whose name contains it ($: its end)"
+    )
     parser.add_argument("--plan", action="store_true", help="list the jobs with estimated minutes, and do nothing")
     parser.add_argument("--smoke", action="store_true", help="everything once on few images: a test, no result")
     parser.add_argument("--threads", type=int, default=2, help="torch's threads in trainings (default 2)")

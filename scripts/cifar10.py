@@ -8,7 +8,7 @@
 
 ``--scale full`` trains to the end, on all images: networks of a search on measured latency, of a search on MACs and of
 a random search on the same supernet, against MLPerf Tiny's ResNets and narrowed MobileNets, in float32 and int8. It
-takes about 84 core-hours, as estimated for a processor that multiplies bfloat16; ``--plan`` lists the jobs with
+takes about 12 core-hours, as estimated for a processor that multiplies bfloat16; ``--plan`` lists the jobs with
 estimated minutes. Searches see a validation part of the train set; what is compared is trained on the whole train set,
 found networks and baselines with the same recipe and number of epochs; the last job judges all on the whole test set,
 once. Jobs that measure run alone; trainings run in ``--workers`` processes with one thread each. With ``--device cuda``
@@ -236,7 +236,9 @@ def parse() -> argparse.Namespace:
     full = parser.add_argument_group("scales full and smoke")
     full.add_argument("--device", default="cpu", help="what trainings run on: cpu or cuda (default cpu)")
     full.add_argument("--plan", action="store_true", help="list the jobs with estimated minutes, and do nothing")
-    full.add_argument("--only", action="append", default=[], metavar="TEXT", help="only jobs whose name contains it")
+    full.add_argument(
+        "--only", action="append", default=[], metavar="TEXT", help="only jobs whose name contains it ($: its end)"
+    )
     return parser.parse_args()
 
 

@@ -7,13 +7,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from made_tables import made_table
 
 from hwnas import HwnasError
 from hwnas.data import load_data
+from latency_tables import save_table
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
-TABLE = ROOT / "latency_tables" / "data" / "mobilenetv3-tiny-32px-1-thread-intel-xeon.json"
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +66,15 @@ def test_an_unknown_goal_is_refused(goal):
 
     with pytest.raises(HwnasError, match="must be 'best' or like 'ResNet-8-50'"):
         FullScale(goals=(goal,))
+
+
+def test_rivals_serve_goals_and_mobilenets_are_narrowed_to_references():
+    from _cifar_jobs import FullScale
+
+    with pytest.raises(HwnasError, match="rival_goals: 'best' is none of ResNet-8-100"):
+        FullScale(goals=("ResNet-8-100",), rival_goals=("best",))
+    with pytest.raises(HwnasError, match="narrowed_to: 'ResNet-20' is none of ResNet-8, ResNet-IC02"):
+        FullScale(narrowed_to=("ResNet-20",))
 
 
 def test_limits_are_shares_of_a_reference():
@@ -160,7 +170,8 @@ def test_searches_share_the_supernet_and_deliver_a_front(data, tmp_path, monkeyp
     from _cifar_jobs import METHODS, SMOKE, Job
     from _jobs import Results, do_job
 
-    offline = {**METHODS["macs"], "measure": None, "table": TABLE, "offline": True}  # measures no table first
+    save_table(made_table(SMOKE.space(), None), tmp_path / "table.json")
+    offline = {**METHODS["macs"], "measure": None, "table": tmp_path / "table.json", "offline": True}
     monkeypatch.setattr(_cifar_full, "METHODS", {"macs": offline})
     results = Results(tmp_path, {})
     experiment = Experiment(Parts.divide(load_data(str(data))), results, SMOKE, "cpu")

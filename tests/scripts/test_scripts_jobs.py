@@ -105,3 +105,12 @@ def test_a_plan_counts_what_is_left(tmp_path, capsys):
     results.put(Job("a"), {})
     assert tell_plan(results, [Job("a"), Job("b")], lambda job: 90.0) == 90.0
     assert capsys.readouterr().out.splitlines() == ["done  a", "  90.0 min  b"]
+
+
+def test_jobs_are_chosen_by_parts_of_their_names():
+    from _jobs import named
+
+    jobs = [Job("latency"), Job("search-latency-seed0"), Job("pick-seed0")]
+    assert named(jobs, []) == jobs
+    assert named(jobs, ["latency"]) == jobs[:2]
+    assert named(jobs, ["latency$", "pick"]) == [jobs[0], jobs[2]]
