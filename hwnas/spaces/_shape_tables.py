@@ -133,9 +133,38 @@ class ShapeTables:
                 continue
             shapes = {shape for table in tables if (shape := table.at(row)) is not None}
             if len(shapes) > 1:
+                return self._sum_of_present(node, columns)
+            listed[own] = next(iter(shapes), None)
+        return _reduced(ordered, listed)
+
+    def _sum_of_present(self, node: ChoiceNode, columns: set[int]) -> ShapeTable:
+        """Return the shapes of a sum whose parts differ: those that are there together must agree.
+
+        Raises:
+            SpaceError: They do not.
+        """
+        parts = node.parts or ()
+        sources = self._sources(node)
+        guards = {source.guard for source in sources if source.guard is not None}
+        ordered = tuple(sorted(columns | guards))
+        listed: dict[Codes, Shape | None] = {}
+        for row, own in self.codes(ordered, f"the shape of {node.name}"):
+            there = _present(sources, row)
+            shapes = {shape for part in parts if part in there and (shape := self.shapes[part].at(row)) is not None}
+            if len(shapes) > 1:
                 raise SpaceError(f"choice graph: the parts of the sum {node.name!r} have shapes {sorted(shapes)}")
             listed[own] = next(iter(shapes), None)
         return _reduced(ordered, listed)
+
+    def _sources(self, node: ChoiceNode) -> list[ChoiceNode]:
+        """Return all nodes that a node follows from, in the order of their statement."""
+        needed, waiting = set[str](), list(node.inputs)
+        while waiting:
+            tensor = waiting.pop()
+            if tensor in self.graph.nodes and tensor not in needed:
+                needed.add(tensor)
+                waiting += self.graph.nodes[tensor].inputs
+        return [source for source in self.graph if source.name in needed]
 
     def _form_shapes(self, form: Form | None, ops: OpTable | None) -> ShapeTable:
         if form is None:
@@ -145,6 +174,20 @@ class ShapeTables:
         combinations = product(*(range(self.cardinalities[column]) for column in ops.columns))
         listed = {own: op.output if (op := ops.ops.get(own)) is not None else None for own in combinations}
         return _reduced(ops.columns, listed)
+
+
+def _present(nodes: Sequence[ChoiceNode], codes: Sequence[int]) -> set[str]:
+    """Return the tensors of nodes, each after its inputs, that are there for the codes of an architecture ``(d,)``."""
+    there = {INPUT}
+    for node in nodes:
+        if node.parts is not None:
+            present = any(part in there for part in node.parts)
+        else:
+            form = node.forms[node.form_of[codes[node.guard] if node.guard is not None else 0]]
+            present = form is not None and all(tensor in there for tensor in form.inputs)
+        if present:
+            there.add(node.name)
+    return there
 
 
 def _reduced(columns: tuple[int, ...], table: dict[Codes, Shape | None]) -> ShapeTable:

@@ -42,6 +42,36 @@ def test_the_example_is_a_sound_space():
     assert space.input_shape(space.sample(1, np.random.default_rng(0))[0]) == (3, 16, 16)
 
 
+def test_a_stage_that_halves_the_image_can_be_absent():
+    conv = {"channels": {"choice": "width"}, "kernel": 3, "stride": 2}
+    deep = {"choice": "deep", "values": ["yes"]}
+    content = {
+        **{key: CONTENT[key] for key in ("format", "version", "settings", "input")},
+        "name": "gone",
+        "choices": [
+            {"name": "deep", "values": ["no", "yes"]},
+            {"name": "width", "values": [8, 16]},
+            {"name": "kind", "values": ["one", "two"]},
+        ],
+        "nodes": [
+            {"name": "one", "op": "conv", "inputs": ["input"], "attributes": conv, "when": deep, "otherwise": None},
+            {"name": "two", "op": "conv", "inputs": ["one"], "attributes": {**conv, "stride": 1}},
+            {"name": "branch", "choice": "kind", "alternatives": {"one": "one", "two": "two"}},
+            {"name": "short", "op": "conv", "inputs": ["input"], "attributes": conv, "when": deep},
+            {"name": "sum", "sum": ["short", "branch"]},
+            {"name": "pooled", "op": "global_pool", "inputs": ["sum"], "attributes": {}},
+        ],
+        "output": "pooled",
+    }
+    space = make_space("declared", declaration=content)
+    require_sound(space)
+    assert space.size == 1 + 2 * 2
+    shallow = space.graph(space.parse("deep=no,width=16,kind=two"))
+    assert [node.op.kind for node in shallow.nodes] == ["global_pool"]
+    used = {node.op for arch in space.sample(50, np.random.default_rng(0)) for node in space.graph(arch).nodes}
+    assert used == set(space.ops())
+
+
 def test_settings_take_the_place_of_defaults():
     space = make_space(str(EXAMPLE), classes=7, image_size=8)
     graph = space.graph(space.sample(1, np.random.default_rng(0))[0])
