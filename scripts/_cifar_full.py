@@ -208,7 +208,7 @@ class Experiment:
                 place = self.results.place(job)
                 place.mkdir(parents=True, exist_ok=True)
                 write_atomic(place / "fp32.onnx", (self.results.place(other) / "fp32.onnx").read_bytes())
-                known = {name: trained[name] for name in ("network", "macs", "params", "images", "recipe")}
+                known = {name: trained[name] for name in ("network", "macs", "params", "images", "recipe", "losses")}
                 return {**known, "same_as": other.name, "within_limit": chosen["within_limit"]}
         graph = _graph(self.scale.space(), chosen["arch"])
         facts = {"network": chosen["arch"], "within_limit": chosen["within_limit"]}

@@ -13,6 +13,10 @@ from _page import save_figure
 
 LAMOO_PARAMS, LAMOO_ACCURACY = 1.62e6, 0.9736
 """LaMOO's published network on CIFAR-10 (Zhao et al. 2022), which was trained for far longer."""
+LAST_EPOCHS = 5
+"""Epochs at the end of a training over which its loss must be flat."""
+HIGH = 0.91
+"""Accuracy that a network faster than the larger reference should have."""
 _METHODS = {"latency": "hwnas", "macs": "hwnas, `--minimize macs`", "random": "random search"}
 _COLOURS = {"latency": "#1f6fb4", "macs": "#c06a1b", "random": "#8a94a0", "baseline": "#222222", "plain": "#b04a6a"}
 _NUMBERS = ("test", "median_ms", "p90_ms", "int8_test", "int8_median_ms", "int8_p90_ms", "macs", "params", "images")
@@ -60,6 +64,7 @@ def network_of(job: Job, result: Row, ms: Mapping[str, Row], test: Mapping[str, 
         "int8_p90_ms": ints["p90"],
         "test": test[f"{job.name} fp32"],
         "int8_test": test[f"{job.name} int8"],
+        "losses": result["losses"][-LAST_EPOCHS:],
     }
 
 
@@ -104,10 +109,7 @@ def findings(rows: Sequence[Row]) -> list[str]:
         texts = [f"{_goal(row['goal'])} {_against(row, other)}" for row, other in pairs if other]
         if texts:
             lines.append(f"The search on measured latency against {_METHODS[rival]}: {'; '.join(texts)}.")
-    plain = by_kind.get(("plain", REFERENCES[0], ""))
-    if plain:
-        gain = _points(by_kind["baseline", REFERENCES[0], ""], plain)
-        lines.append(f"The recipe alone gives {REFERENCES[0]} {gain} points.")
+    lines += [*_parts_of_the_gain(by_kind), *_high(ours, by_kind["baseline", REFERENCES[1], ""])]
     small = [row for row in rows if row["params"] <= LAMOO_PARAMS]
     if small:
         best = max(small, key=lambda row: float(row["test"]))
@@ -116,6 +118,42 @@ def findings(rows: Sequence[Row]) -> list[str]:
             f"network of that size reaches {LAMOO_ACCURACY:.2%}, after a far longer training."
         )
     return lines
+
+
+def _parts_of_the_gain(by_kind: Mapping[tuple[str, str, str], Row]) -> list[str]:
+    """Return what recipe, space and search give at the smaller reference's latency, one after the other."""
+    reference = REFERENCES[0]
+    base, plain = by_kind["baseline", reference, ""], by_kind.get(("plain", reference, ""))
+    random, ours = (by_kind.get((kind, "", f"{reference}-100")) for kind in ("random", "latency"))
+    if not (plain and random and ours):
+        return []
+    return [
+        f"Where the accuracy at {reference}'s latency comes from: the recipe gives {reference} {_points(base, plain)} "
+        f"points over a plain one, the space (a random search in it) {_points(random, base)}, the search on measured "
+        f"latency {_points(ours, random)}."
+    ]
+
+
+def _high(ours: Sequence[Row], reference: Row) -> list[str]:
+    """Return how the fastest accurate network compares with the larger reference."""
+    high = [row for row in ours if row["test"] >= HIGH]
+    if not high:
+        return [f"No network of hwnas reaches {HIGH:.0%}."]
+    fastest = min(high, key=lambda row: float(row["median_ms"]))
+    return [
+        f"The fastest network of hwnas with {HIGH:.0%} or more ({fastest['test']:.2%}) takes "
+        f"{fastest['median_ms']:.3f} ms; {reference['family']} ({reference['test']:.2%}) takes "
+        f"{reference['median_ms']:.3f} ms."
+    ]
+
+
+def flatness(networks: Sequence[Row]) -> str:
+    """Return how much the losses still fell at the end of the trainings."""
+    falls = [(network["losses"][0] - network["losses"][-1]) / network["losses"][0] for network in networks]
+    return (
+        f"Over the last {LAST_EPOCHS} epochs the training losses fell by {100 * mean(falls):.1f} % in the mean of all "
+        f"networks, and by {100 * max(falls):.1f} % at most."
+    )
 
 
 def markdown(rows: Sequence[Row]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from _cifar_jobs import FULL, core_hours
-from _cifar_table import draw_full, findings, markdown
+from _cifar_table import draw_full, findings, flatness, markdown
 from _page import save_figure, wrapped
 
 from latency_tables import write_atomic
@@ -206,7 +206,12 @@ def full_section(record: dict[str, Any]) -> list[str]:
             train set, with the same recipe and {settings["seeds"]} seeds, and judged once on
             {record["test_images"]:,} test images. Searches evaluated {settings["samples"]} networks each, on supernets
             of {settings["supernet_epochs"]} epochs. Latencies were measured on {record["cpu"]}, one thread, all
-            networks in the same rounds. Everything took {record["core_seconds"] / 3600:.0f} core-hours."""
+            networks in the same rounds. Everything took {record["core_seconds"] / 3600:.0f} core-hours.
+            {flatness(record["networks"])}"""
+        ),
+        *wrapped(
+            """The space is `scripts/cifar10_space.json`: residual networks, in which each stage is dense or of inverted
+            residuals. ResNet-8 is one of them."""
         ),
         *markdown(record["rows"]),
         "",
