@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,7 @@ from hwnas import HwnasError
 from hwnas.spaces import Space, make_space
 from profilers import graph_macs
 
-SPACE_FILE = Path(__file__).resolve().parent / "cifar10_space.json"
-"""The space that is searched, as a declaration: residual networks, each stage dense or inverted."""
+SPACE = "resnet"
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "latency": {"minimize": "latency", "measure": "trials"},
     "macs": {"minimize": "macs", "measure": "none"},
@@ -107,7 +105,7 @@ class FullScale:
 
     def space(self) -> Space:
         """Make the space that is searched."""
-        return make_space(str(SPACE_FILE), classes=10)
+        return make_space(SPACE, classes=10)
 
     def limit_ms(self, goal: str, times_ms: Mapping[str, float]) -> float:
         """Return the latency limit of a goal.

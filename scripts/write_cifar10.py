@@ -210,8 +210,8 @@ def full_section(record: dict[str, Any]) -> list[str]:
             {flatness(record["networks"])}"""
         ),
         *wrapped(
-            """The space is `scripts/cifar10_space.json`: residual networks, in which each stage is dense or of inverted
-            residuals. ResNet-8 is one of them."""
+            """The space is [`resnet`](space.md#resnet): residual networks whose stages are dense or inverted. ResNet-8
+            is one of them."""
         ),
         *markdown(record["rows"]),
         "",

@@ -12,6 +12,7 @@ SPACES = {
     "fpn": "detectors: elastic backbone, feature pyramid and head after NAS-FCOS",
     "mobilenetv3": "inverted residual blocks; elastic depth, kernels, expansions, width and resolution",
     "nasbench201": "cells of NAS-Bench-201: four nodes, five operations, stacked three times",
+    "resnet": "residual networks for images of 8-64 pixels; elastic depth and width, each stage dense or inverted",
     "unet": "encoders and decoders with skip connections for dense outputs, of signals and images",
     "video": "inverted residuals for clips that choose among 2-D, temporal and 3-D convolutions and a shift",
 }

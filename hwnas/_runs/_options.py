@@ -60,8 +60,8 @@ DEVICE = (
 SPACE = (
     Option(
         "space",
-        "search space: convnet1d, dash1d, dash2d, dscnn, fpn, mobilenetv3, nasbench201, unet, video, FILE.json or a "
-        "plug-in",
+        "search space: convnet1d, dash1d, dash2d, dscnn, fpn, mobilenetv3, nasbench201, resnet, unet, video, FILE.json "
+        "or a plug-in",
         TEXT,
         "mobilenetv3",
         "space",

@@ -18,6 +18,7 @@ from hwnas.spaces._fpn import FPN
 from hwnas.spaces._mixed import MixedPrecisionSpace
 from hwnas.spaces._mobilenetv3 import MobileNetV3
 from hwnas.spaces._nasbench201 import NASBench201
+from hwnas.spaces._resnet import ResNet
 from hwnas.spaces._task import Task, usual_defaults
 from hwnas.spaces._unet import UNet
 from hwnas.spaces._video import Video
@@ -34,6 +35,7 @@ _SPACES: dict[str, type[Space]] = {
         FPN,
         MobileNetV3,
         NASBench201,
+        ResNet,
         UNet,
         Video,
     )

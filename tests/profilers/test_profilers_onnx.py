@@ -24,6 +24,7 @@ SETTINGS = {
     "fpn": {"classes": 4, "resolution": [64], "width": [0.5], "channels": [8]},
     "mobilenetv3": {"preset": "tiny", "resolution": 16, "width": 0.5},
     "nasbench201": {"image_size": 16, "cells": 1},
+    "resnet": {"image_size": 8},
     "unet": {"size": [16, 8], "levels": 2, "channels": 4},
     "video": {"frames": 3, "image_size": 8, "width": [0.5], "classes": 3},
     "derived": {"graph": resnet(blocks=1, widths=(8, 16), size=8)},

@@ -182,9 +182,9 @@ def test_unknown_names(fails, tmp_path, benchmark_csv):
         "hwnas: error: unknown device 'tpu'; known devices: cpu, cuda, cuda:N (see `hwnas devices`), "
         "ssh://[user@]host[:port]"
     )
-    assert fails("search", "--space", "resnet", *out) == (
-        "hwnas: error: unknown space 'resnet'; known spaces: convnet1d, dash1d, dash2d, dscnn, "
-        "fpn, mobilenetv3, nasbench201, unet, "
+    assert fails("search", "--space", "alexnet", *out) == (
+        "hwnas: error: unknown space 'alexnet'; known spaces: convnet1d, dash1d, dash2d, dscnn, "
+        "fpn, mobilenetv3, nasbench201, resnet, unet, "
         "video, or FILE.json"
     )
     assert fails("search", "--strategy", "luck", *out).startswith("hwnas: error: unknown strategy 'luck'")

@@ -45,9 +45,9 @@ ERRORS = [
     ),
     ("search --precision fp8", "--precision fp8 is not available on device cpu; choose from fp32, int8, mixed"),
     (
-        "search --space resnet",
-        "unknown space 'resnet'; known spaces: convnet1d, dash1d, dash2d, dscnn, "
-        "fpn, mobilenetv3, nasbench201, unet, video, or "
+        "search --space alexnet",
+        "unknown space 'alexnet'; known spaces: convnet1d, dash1d, dash2d, dscnn, "
+        "fpn, mobilenetv3, nasbench201, resnet, unet, video, or "
         "FILE.json",
     ),
     ("search --preset huge", "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),

@@ -228,7 +228,7 @@ ERRORS = [
     (
         "search --space none",
         "unknown space 'none'; known spaces: convnet1d, dash1d, dash2d, dscnn, "
-        "fpn, mobilenetv3, nasbench201, unet, video, broken, "
+        "fpn, mobilenetv3, nasbench201, resnet, unet, video, broken, "
         "renamed, toy, or FILE.json",
     ),
     (

@@ -38,6 +38,7 @@ SPACES = {
     "derived": make_space("derived", graph=resnet(blocks=1, widths=(8, 16), size=8)),
     "fpn": make_space("fpn", classes=4, resolution=[64], width=[0.5], channels=[8]),
     "nasbench201": make_space("nasbench201", image_size=8, cells=2, classes=4),
+    "resnet": make_space("resnet", image_size=8, classes=4),
     "mobilenetv3 tiny": make_space("mobilenetv3", preset="tiny", resolution=[8, 16], classes=4, image_channels=1),
     "unet": make_space("unet", size=[16, 8], levels=2, channels=4, width=[0.5, 1.0, 1.5]),
     "unet 1-D": make_space("unet", size=32, channels=4, image_channels=1),
@@ -214,10 +215,10 @@ def test_twins_have_nearly_the_same_accuracy_in_the_benchmark(benchmark_file):
     ("name", "arguments", "message"),
     [
         (
-            "resnet",
+            "alexnet",
             {},
-            "unknown space 'resnet'; known spaces: convnet1d, dash1d, dash2d, dscnn, "
-            "fpn, mobilenetv3, nasbench201, unet, video, "
+            "unknown space 'alexnet'; known spaces: convnet1d, dash1d, dash2d, dscnn, "
+            "fpn, mobilenetv3, nasbench201, resnet, unet, video, "
             "or FILE.json",
         ),
         ("mobilenetv3", {"preset": "huge"}, "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),
