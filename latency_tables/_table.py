@@ -166,9 +166,10 @@ class LatencyTable:
         for fact in sorted({*self.identity, *identity}, key=_importance):
             here, there = identity.get(fact), self.identity.get(fact)
             if here != there:
+                way = f"give --{fact} {there}, or " if fact in _OPTIONS and there is not None else ""
                 raise IdentityMismatchError(
                     f"{name} was measured with {fact} {_show(there)}, but {fact} is {_show(here)} here; "
-                    "measure a table for it with `hwnas profile`"
+                    f"{way}measure a table for it with `hwnas profile`"
                 )
 
     def environment_changes(self, environment: Mapping[str, object]) -> list[str]:
@@ -217,6 +218,10 @@ def dump_table(table: LatencyTable) -> str:
     """Return a table as JSON text, content hash included."""
     values = {item.name: getattr(table, item.name) for item in fields(table)}
     return table_text(values, table.validation.as_dict() if table.validation else None)
+
+
+_OPTIONS = ("threads", "batch")
+"""Facts of an identity that an option of the same name sets."""
 
 
 def _importance(fact: str) -> tuple[int, str]:

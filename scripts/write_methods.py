@@ -105,7 +105,8 @@ def choices() -> list[str]:
         "| A choice among operators (cells), and time for a short training only | `ddpnas` |",
         "| Only widths and resolutions are to be chosen | `dmasking` |",
         "| Signals or maps whose kernels must reach far | `dash` |",
-        "| Several budgets from one training | `ddpnas`, or any one-shot method: `solve` costs milliseconds |",
+        "| Several budgets from one training | `ddpnas`, or any one-shot method with [`solve`]("
+        "oneshot.md#solve-the-most-probable-network-within-budgets), in Python |",
         "| A diverse set of networks from one training | `pvnas` |",
         "",
     ]
@@ -188,10 +189,11 @@ def one_shot(record: dict[str, Any]) -> list[str]:
         "",
         *wrapped(
             """They train one network that holds all others, and learn with it how probable each choice is. They need
-            `--evaluator supernet` and a space that is stated as a choice graph. Their cost is one training, a few
-            times that of the largest network; the trials after it cost seconds. What the shared network says of a
-            choice can be wrong: small supernets that are trained for few epochs prefer choices that learn fast. So
-            their networks are evaluated, measured and, with `--finalize`, trained like those of every other method."""
+            `--evaluator supernet`, and work in all spaces of hwnas and in those declared in JSON. Their cost is one
+            training, a few times that of the largest network; the trials after it cost seconds. What the shared
+            network says of a choice can be wrong: small supernets that are trained for few epochs prefer choices that
+            learn fast. So their networks are evaluated, measured and, with `--finalize`, trained like those of every
+            other method."""
         ),
         "| `--strategy` | the distribution learns from | choose it for |",
         "|---|---|---|",

@@ -22,7 +22,8 @@ GROUPS = {
     "evaluation": "all evaluators are listed below",
     "delivery": "what happens to the best networks before they are exported, measured and tested",
     "pruning": "see docs/derive.md for all options",
-    "budgets": "upper bounds; networks that exceed one are not evaluated",
+    "budgets": "upper bounds: the search proposes networks that are expected within them; the latency budget limits "
+    "what is measured",
 }
 """What stands below the headings of a command's help."""
 
@@ -37,6 +38,7 @@ class Command:
         example: A command line that works.
         options: What it takes.
         function: The function of `hwnas` that does its work.
+        exits: Its exit codes, where scripts need them.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Command:
     example: str
     options: tuple[Option, ...] = ()
     function: str = ""
+    exits: str = ""
 
 
 JSON = Option("json", "print JSON", SWITCH, False)
@@ -171,6 +174,7 @@ def _search() -> Command:
         "hwnas search --device cpu --data photos/ --latency-budget 4ms --samples 300 --out runs/photos",
         search_options(),
         "search",
+        "0: done; 1: no network keeps the budgets as measured, the nearest are delivered; 2: wrong input",
     )
 
 
@@ -223,11 +227,11 @@ _AFTER_A_SEARCH = (
 _ABOUT_MODELS = (
     Command(
         "explain",
-        "measure an ONNX model, and what each of its nodes costs in it",
+        "measure an ONNX model on this machine's CPU, and what each of its nodes costs in it",
         "hwnas explain model.onnx -o explained.html",
         (
             _positional("model", "ONNX file"),
-            Option("device", "device to measure on: cpu", TEXT, "cpu", "device"),
+            Option("device", "device to measure on: only cpu, that of this machine", TEXT, "cpu", "device"),
             THREADS,
             Option(
                 "shape",
@@ -268,7 +272,7 @@ _ABOUT_MODELS = (
     ),
     Command(
         "rank",
-        "measure several ONNX files in the same rounds: which is really faster, and which keep a budget",
+        "measure several ONNX files on this machine's CPU in the same rounds: which is faster, which keep a budget",
         "hwnas rank a.onnx b.onnx c.onnx --budget 4ms --accuracy scores.csv -o ranking.html",
         (
             _positional("files", "ONNX files; their dynamic batch axes are measured as 1", many="+", metavar="MODEL"),
@@ -280,6 +284,7 @@ _ABOUT_MODELS = (
             replace(JSON, group="output"),
         ),
         "rank",
+        "0: done; 1: no file keeps the budget; 2: wrong input",
     ),
     Command(
         "derive",
@@ -296,7 +301,7 @@ _ABOUT_MODELS = (
             ),
             replace(
                 SETTINGS["space_settings"],
-                help="what may be pruned, like 'keep=layer1.*'; can be repeated",
+                help="any option of the pruning, like 'keep=layer1.*' (these layers stay as they are); can be repeated",
                 group="pruning",
             ),
             JSON,
@@ -309,14 +314,14 @@ _ABOUT_MODELS = (
 _ABOUT_TABLES = (
     Command(
         "predict",
-        "predict the latency of an architecture from a table",
+        "predict the latency of an architecture from a table (q10: the 10th percentile of its times)",
         "hwnas predict laptop.json w1.0_r32_k3e2_k3e2_k3e2_k3e2_k3e2",
         (_TABLE, _positional("arch", "architecture, as `hwnas search` prints it"), JSON),
         "predict",
     ),
     Command(
         "validate",
-        "measure random networks now and compare them with a table's predictions",
+        "measure networks that are not in the table, from fast to slow, and compare them with its predictions",
         "hwnas validate laptop.json --networks 50 --seed 1",
         (
             _positional("table", "table file of this device"),
@@ -338,6 +343,7 @@ _ABOUT_TABLES = (
             JSON,
         ),
         "verify",
+        "0: the table holds; 1: ops changed, profile again; 2: wrong input; 3: too noisy to tell",
     ),
     Command(
         "merge",

@@ -162,7 +162,7 @@ def _prediction_lines(prediction: Prediction) -> list[str]:
     from hwnas._tables._validate import batch_of
 
     identity, low, high = prediction.table.identity, prediction.low_ms, prediction.high_ms
-    interval = f" (90 % interval {low:.4g}-{high:.4g} ms)" if low and high else ""
+    interval = f" (q10; 90 % interval {low:.4g}-{high:.4g} ms)" if low and high else " (q10)"
     device = identity.get("device", "an unnamed device")
     setting = f"{device}, {identity.get('threads', 1)} thread(s), batch {batch_of(prediction.table)}"
     costs = [(cost, value) for key, value in prediction.costs.items() if (cost := cost_of_key(key)) is not None]

@@ -68,7 +68,7 @@ def _add_command(commands: argparse._SubParsersAction[OneLineParser], command: C
         command.name,
         help=command.help,
         description=command.help,
-        epilog=f"example: {command.example}",
+        epilog=f"example: {command.example}" + (f"\nexit codes: {command.exits}" if command.exits else ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

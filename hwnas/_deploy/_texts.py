@@ -83,7 +83,8 @@ def readme(network: Mapping[str, Any], metadata: Mapping[str, Any], picked: str)
         + f"{_test_groups(metadata)}.",
         f"- **Latency**: {_latency_text(network)} {device_text(metadata)}.{_at_table_speed(network)}",
         f"- **Session options**: {_session_text(metadata)}",
-        "- **Install**: `pip install -r requirements.txt`; `predict.py` needs Python 3.9 or later, not hwnas.",
+        "- **Install**: `pip install -r requirements.txt`; `predict.py` needs Python 3.9 or later, not hwnas. "
+        "On a Python too old for this version of ONNX Runtime, take another version; its latency may differ.",
         f"- **Run**: {_run_text(metadata)}",
         "- **Check**: `python predict.py --benchmark` times it as hwnas did, beside hwnas's figures"
         + (_test_text(network, metadata)),

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hwnas._costs._soundness import require_json, require_sound
 from hwnas._devices._make import make_backend
 from hwnas._errors import HwnasError
@@ -26,6 +28,9 @@ from hwnas.spaces import Space, make_space, space_defaults, space_identity, with
 from hwnas.tasks import Task, make_task
 from profilers import Backend, TextProgress
 from search import Strategy
+
+_LOOKS = 64
+"""Networks whose image sizes are looked at."""
 
 
 def resolve_inputs(
@@ -52,6 +57,8 @@ def resolve_inputs(
     space = resolve_space(settings, overrides, task)
     if task is not None:
         task.require_fit(space)
+        for line in _scaled_down(task, space):
+            progress(line)
     start = resolve_start(settings, out, space, task, progress)
     evaluator, low_fidelity = resolve_evaluators(settings, overrides, space, task, start, strategy)
     for line in _unquantised(settings, evaluator, low_fidelity):
@@ -61,6 +68,18 @@ def resolve_inputs(
     if parallel:
         _require_any_order(evaluator, low_fidelity)
     return SearchInputs(task, space, evaluator, low_fidelity, strategy, start)
+
+
+def _scaled_down(task: Task, space: Space) -> list[str]:
+    """Return a line where the networks read images at half their size or less."""
+    if len(task.input_shape) != 3:
+        return []
+    archs = space.sample(_LOOKS, np.random.default_rng(0))
+    side, read = min(task.input_shape[1:]), max(space.input_shape(arch)[-1] for arch in archs)
+    if 2 * read > side:
+        return []
+    more = "; --preset imagenet reads 128 to 224" if space.settings.get("preset") == "tiny" else ""
+    return [f"data: images of {side} pixels are scaled down, since the networks read at most {read}{more}"]
 
 
 def make_search_backend(

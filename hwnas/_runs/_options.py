@@ -60,7 +60,7 @@ DEVICE = (
 SPACE = (
     Option(
         "space",
-        "search space: convnet1d, dash1d, dash2d, dscnn, fpn, mobilenetv3, nasbench201, resnet, unet, video, FILE.json "
+        "space: convnet1d, dash1d, dash2d, dscnn, fpn, mobilenetv3, nasbench201, resnet, unet, video, FILE.json "
         "or a plug-in",
         TEXT,
         "mobilenetv3",
@@ -85,8 +85,15 @@ SPACE = (
         WHOLE,
         group="space",
     ),
-    Option("classes", "number of classes (default: from the data, else the space's own)", WHOLE, group="space"),
-    Option("image_channels", "image channels (default: from the data, else the space's own)", WHOLE, group="space"),
+    Option(
+        "classes", "number of classes (default: in a search from the data, else the space's own)", WHOLE, group="space"
+    ),
+    Option(
+        "image_channels",
+        "image channels (default: in a search from the data, else the space's own)",
+        WHOLE,
+        group="space",
+    ),
     Option(
         "frontend",
         "dscnn, mobilenetv3, convnet1d: logmel (the network reads raw samples and computes mel bands) or none",
@@ -152,8 +159,14 @@ _EVALUATION = (
         TEXT,
         group="evaluation",
     ),
-    Option("halving", "train: only the best 1/HALVING of the networks at a rung continue", WHOLE, group="evaluation"),
-    Option("accuracy_column", "table:FILE: column of accuracies", TEXT, group="evaluation"),
+    Option(
+        "halving",
+        "train: compare the trainings after some of their epochs; only the best 1/N of them continue",
+        WHOLE,
+        group="evaluation",
+        metavar="N",
+    ),
+    Option("accuracy_column", "--evaluator table:FILE: the file's column of accuracies", TEXT, group="evaluation"),
     Option(
         "evaluator_options",
         "any option of the evaluator, like --evaluator-option samples=128; can be repeated",
@@ -218,7 +231,15 @@ _SEARCH = (
         group="search",
         metavar="RUN",
     ),
-    Option("proposals", "architectures per batch; extra workers stay idle", WHOLE, 5, "search", least=1, most=10**6),
+    Option(
+        "proposals",
+        "architectures that the search proposes at a time; more workers than this stay idle",
+        WHOLE,
+        5,
+        "search",
+        least=1,
+        most=10**6,
+    ),
 )
 _DATA = (
     Option(
@@ -325,7 +346,12 @@ _DELIVERY = (
     Option("final_recipe", "training settings of --finalize, like --recipe", RECIPE, {}, "delivery"),
 )
 _TABLE = (
-    Option("latency_column", "table:FILE: column of latencies, in place of a latency table", TEXT, group="device"),
+    Option(
+        "latency_column",
+        "--evaluator table:FILE: the file's column of latencies, used instead of a latency table",
+        TEXT,
+        group="device",
+    ),
     Option("table", "latency table (default: one that fits the device, else a new one)", PATH, group="device"),
     Option(
         "tables",
@@ -400,7 +426,7 @@ TRACK = Option(
 """Who else hears of the trials; no result depends on it."""
 _MEMORY_STATISTIC = Option(
     "memory_statistic",
-    "what --memory-budget limits: live (tensors that exist at once, computed) or arena (what ONNX Runtime "
+    "what --ram-budget limits: live (tensors that exist at once, computed) or arena (what ONNX Runtime "
     "allocates, measured)",
     TEXT,
     "live",

@@ -159,7 +159,7 @@ def test_another_device_is_refused_with_the_fact_that_differs():
         table.require_identity({**table.identity, "threads": 2, "isa": []})
     assert str(caught.value) == (
         "the latency table was measured with threads 1, but threads is 2 here; "
-        "measure a table for it with `hwnas profile`"
+        "give --threads 1, or measure a table for it with `hwnas profile`"
     )
     with pytest.raises(IdentityMismatchError, match="with provider unknown, but provider is CUDA here"):
         table.require_identity({**table.identity, "provider": "CUDA"})

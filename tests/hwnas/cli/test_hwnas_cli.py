@@ -85,7 +85,7 @@ def test_predict(table_file, capsys):
     assert slower["latency_ms"]["predicted"] > latency["predicted"]
     assert slower["macs"] > found["macs"]
     assert main(["predict", str(table_file), arch]) == 0
-    assert capsys.readouterr().out.startswith(f"latency {latency['predicted']:.4g} ms (90 % interval ")
+    assert capsys.readouterr().out.startswith(f"latency {latency['predicted']:.4g} ms (q10; 90 % interval ")
 
 
 def test_validate_measures_networks_that_the_table_has_not_seen(table_file, capsys):
@@ -302,7 +302,8 @@ def test_a_table_of_another_device_or_thread_count(fails, table_file, tmp_path):
     line = fails("search", *SMALL, "--threads", 2, "--table", table_file, "--out", tmp_path / "run")
     assert line == (
         f"hwnas: error: {table_file} was measured with threads 1, but threads is 2 here; "
-        "measure a table for it with `hwnas profile`, or search on its predictions alone with --offline"
+        "give --threads 1, or measure a table for it with `hwnas profile`, or search on its predictions alone "
+        "with --offline"
     )
 
 

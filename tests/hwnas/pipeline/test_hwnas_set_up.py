@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cells import search, trials_of
 
@@ -35,6 +36,25 @@ def test_inputs_follow_from_settings_alone(settings, tmp_path):
     assert (inputs.task, inputs.low_fidelity) == (None, None)
     assert inputs.evaluator.space.name == inputs.space.name == "nasbench201"
     assert json.dumps(identity_of(settings, inputs)) == json.dumps(identity_of(settings, same))
+
+
+@pytest.mark.parametrize(
+    ("side", "chosen", "line"),
+    [
+        (64, {}, "images of 64 pixels are scaled down, since the networks read at most 32; --preset imagenet reads"),
+        (48, {}, None),
+        (48, {"resolution": [16]}, "images of 48 pixels are scaled down, since the networks read at most 16; --preset"),
+        (140, {"preset": "imagenet", "resolution": [128]}, None),
+    ],
+)
+def test_images_that_networks_read_far_smaller_are_told(tmp_path, side, chosen, line):
+    labels = np.arange(12) % 2
+    images = np.zeros((12, side, side, 3), np.uint8)
+    np.savez(tmp_path / "d.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    said: list[str] = []
+    settings = SearchSettings(data=str(tmp_path / "d.npz"), space_settings=chosen)
+    resolve_inputs(settings, tmp_path, Overrides(), said.append, parallel=False)
+    assert [text.startswith(f"data: {line}") for text in said if "scaled" in text] == [True] * (line is not None)
 
 
 def test_a_setup_holds_the_lock_and_writes_nothing(settings, tmp_path):
