@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from _cifar_full import Experiment, Parts
-from _cifar_jobs import FULL, SMOKE, FullScale, Job, core_hours, minutes, phases_of, settings_of
+from _cifar_jobs import FULL, SMOKE, FullScale, Job, core_hours, last_jobs, minutes, phases_of, settings_of
 from _cifar_table import draw_full, findings, markdown, record_of
 from _jobs import Phase, Results, do_phases, named, tell_plan
 from _progress import say
@@ -63,6 +63,8 @@ def run_jobs(args: argparse.Namespace) -> None:
     folder = args.workdir or Path(f"cifar10-{args.scale}")
     results = Results(folder, {"scale": settings_of(scale)}, "--workdir")
     phases = [replace(phase, jobs=named(phase.jobs, args.only)) for phase in phases_of(scale)]
+    if args.so_far:
+        phases = [Phase([job], alone=True) for job in last_jobs(so_far=True)]
     if args.plan:
         left = tell_plan(results, [job for phase in phases for job in phase.jobs], lambda job: minutes(job, scale))
         print(f"about {left / 60:.0f} core-hours of {core_hours(scale):.0f} are left; trainings use --workers cores")
@@ -71,11 +73,13 @@ def run_jobs(args: argparse.Namespace) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     lock = LineJournal(folder / "running.lock")
     try:
+        for job in last_jobs(so_far=True) if args.so_far else ():
+            results.forget(job)  # more networks may be trained by now
         _do(args, scale, results, phases)
     finally:
         lock.close()
-    if results.get(Job("test")):
-        write_tables(scale, results, args.json)
+    if args.so_far or results.get(Job("test")):
+        write_tables(scale, results, args.json, so_far=args.so_far)
 
 
 def _do(args: argparse.Namespace, scale: FullScale, results: Results, phases: list[Phase[Job]]) -> None:
@@ -85,15 +89,16 @@ def _do(args: argparse.Namespace, scale: FullScale, results: Results, phases: li
     do_phases(results, Experiment(parts, results, scale, args.device, args.workers).do, phases, args.workers)
 
 
-def write_tables(scale: FullScale, results: Results, file: Path | None = None) -> None:
+def write_tables(scale: FullScale, results: Results, file: Path | None = None, *, so_far: bool = False) -> None:
     """Write ``table.json``, ``table.md`` and ``table.png`` of a finished experiment.
 
     Args:
         scale: How much was done.
         results: The files of its jobs.
         file: Where ``table.json`` is written a second time; None for nowhere.
+        so_far: Whether networks that are not trained yet are left out.
     """
-    record = record_of(scale, results)
+    record = record_of(scale, results, so_far=so_far)
     text = json.dumps(record, indent=1) + "\n"
     lines = [*markdown(record["rows"]), "", *(f"* {line}" for line in findings(record["rows"]))]
     write_atomic(results.folder / "table.json", text)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 from _cifar_baselines import FULL_BASELINES
-from _cifar_jobs import METHODS, NARROWED, REFERENCES, FullScale, Job, networks_of
+from _cifar_jobs import METHODS, NARROWED, REFERENCES, SO_FAR, FullScale, Job, networks_of
 from _cifar_measure import matched_widths, measure
 from _cifar_tasks import print_each_minute
 from _jobs import Results
@@ -216,18 +216,17 @@ class Experiment:
 
     # ---- all networks
 
-    def _networks(self) -> dict[Job, dict[str, Any]]:
-        """Return the results of all networks.
+    def _networks(self, last: Job) -> dict[Job, dict[str, Any]]:
+        """Return the results of the networks that one of the last jobs is about.
 
         Raises:
             SystemExit: Some are not trained.
         """
-        results = {job: self.results.need(job) for job in networks_of(self.scale)}
-        return {job: result for job, result in results.items() if "none" not in result}
+        return trained_networks(self.results, self.scale, so_far=last.what == SO_FAR)
 
     def _int8(self, job: Job) -> dict[str, Any]:
         """Quantise all networks; ranges come from the train set."""
-        networks = self._networks()
+        networks = self._networks(job)
         for other in networks:
             place = self.results.place(other)
             model = onnx.load(place / "fp32.onnx")
@@ -237,10 +236,10 @@ class Experiment:
 
     def _measure(self, job: Job) -> dict[str, Any]:
         """Time all files in the same rounds."""
-        self.results.need(Job("int8"))
+        self.results.need(Job("int8", job.what))
         files = {
             f"{other.name} {precision}": self.results.place(other) / f"{precision}.onnx"
-            for other in self._networks()
+            for other in self._networks(job)
             for precision in PRECISIONS
         }
         times = timed_files(files, threads=1, rounds=self.scale.rounds)
@@ -248,15 +247,30 @@ class Experiment:
 
     def _test(self, job: Job) -> dict[str, Any]:
         """Judge all files on the test set, for the only time."""
-        self.results.need(Job("measure"))
+        self.results.need(Job("measure", job.what))
         test = {
             f"{other.name} {precision}": score_onnx(
                 self.results.place(other) / f"{precision}.onnx", self.parts.test, "test"
             )
-            for other in self._networks()
+            for other in self._networks(job)
             for precision in PRECISIONS
         }
         return {"test": test, "images": self.parts.test.size("test")}
+
+
+def trained_networks(results: Results, scale: FullScale, *, so_far: bool) -> dict[Job, dict[str, Any]]:
+    """Return the results of all networks.
+
+    Args:
+        results: Where they are.
+        scale: Says which they are.
+        so_far: Whether networks that are not trained yet are left out.
+
+    Raises:
+        SystemExit: Some are not trained, and may not be left out.
+    """
+    get = results.get if so_far else results.need
+    return {job: result for job in networks_of(scale) if (result := get(job)) is not None and "none" not in result}
 
 
 def _graph(space: Space, arch: str) -> OpGraph:

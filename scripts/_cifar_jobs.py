@@ -171,10 +171,21 @@ def phases_of(scale: FullScale) -> list[Phase[Job]]:
         Phase([Job("search", method, seed=seed) for seed in seeds for method in METHODS], alone=True),
         Phase([Job("pick", seed=seed) for seed in seeds], alone=True),
         Phase(found),
-        Phase([Job("int8")]),
-        Phase([Job("measure")], alone=True),
-        Phase([Job("test")]),
+        *(Phase([job], alone=True) for job in last_jobs(so_far=False)),
     ]
+
+
+SO_FAR = "so-far"
+"""Marks the last jobs where they are done before all networks are trained."""
+
+
+def last_jobs(*, so_far: bool) -> list[Job]:
+    """Return the jobs that quantise, measure and judge the networks.
+
+    Args:
+        so_far: Whether only those networks that are trained.
+    """
+    return [Job(kind, SO_FAR if so_far else "") for kind in ("int8", "measure", "test")]
 
 
 def networks_of(scale: FullScale) -> list[Job]:

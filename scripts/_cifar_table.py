@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from _cifar_jobs import BEST, REFERENCES, FullScale, Job, networks_of, phases_of, settings_of
+from _cifar_jobs import BEST, REFERENCES, FullScale, Job, last_jobs, networks_of, phases_of, settings_of
 from _jobs import Results
 from _page import save_figure
 
@@ -24,25 +24,33 @@ _NUMBERS = ("test", "median_ms", "p90_ms", "int8_test", "int8_median_ms", "int8_
 Row = Mapping[str, Any]
 
 
-def record_of(scale: FullScale, results: Results) -> dict[str, Any]:
+def record_of(scale: FullScale, results: Results, *, so_far: bool = False) -> dict[str, Any]:
     """Return everything that the page says, from the results of all jobs.
+
+    Args:
+        scale: How much is done.
+        results: The files of its jobs.
+        so_far: Whether networks that are not trained yet are left out.
 
     Raises:
         SystemExit: The last job is not done.
     """
-    times, tests = results.need(Job("measure")), results.need(Job("test"))
+    _, measured, tested = last_jobs(so_far=so_far)
+    times, tests = results.need(measured), results.need(tested)
     networks = [
         network_of(job, result, times["ms"], tests["test"])
         for job in networks_of(scale)
-        if "none" not in (result := results.need(job))
+        if (result := results.get(job)) is not None and f"{job.name} fp32" in times["ms"]
     ]
-    jobs = [job for phase in phases_of(scale) for job in phase.jobs]
+    finished = [result for phase in phases_of(scale) for job in phase.jobs if (result := results.get(job))]
+    left = [job for job in networks_of(scale) if results.get(job) is None]
     return {
         "scale": "full",
         "settings": settings_of(scale),
         "cpu": times["cpu"],
         "test_images": tests["images"],
-        "core_seconds": round(sum(float(results.need(job)["core_seconds"]) for job in jobs)),
+        "core_seconds": round(sum(float(result["core_seconds"]) for result in finished)),
+        "networks_left": len(left),
         "networks": networks,
         "rows": rows_of(networks),
     }
@@ -88,7 +96,9 @@ def findings(rows: Sequence[Row]) -> list[str]:
     ours = [row for row in rows if row["kind"] == "latency"]
     lines = []
     for reference in REFERENCES:
-        base = by_kind["baseline", reference, ""]
+        base = by_kind.get(("baseline", reference, ""))
+        if base is None:
+            continue
         at_limit = by_kind.get(("latency", "", f"{reference}-100"))
         if at_limit:
             lines.append(
@@ -109,7 +119,7 @@ def findings(rows: Sequence[Row]) -> list[str]:
         texts = [f"{_goal(row['goal'])} {_against(row, other)}" for row, other in pairs if other]
         if texts:
             lines.append(f"The search on measured latency against {_METHODS[rival]}: {'; '.join(texts)}.")
-    lines += [*_parts_of_the_gain(by_kind), *_high(ours, by_kind["baseline", REFERENCES[1], ""])]
+    lines += [*_parts_of_the_gain(by_kind), *_high(ours, by_kind.get(("baseline", REFERENCES[1], "")))]
     small = [row for row in rows if row["params"] <= LAMOO_PARAMS]
     if small:
         best = max(small, key=lambda row: float(row["test"]))
@@ -123,19 +133,22 @@ def findings(rows: Sequence[Row]) -> list[str]:
 def _parts_of_the_gain(by_kind: Mapping[tuple[str, str, str], Row]) -> list[str]:
     """Return what recipe, space and search give at the smaller reference's latency, one after the other."""
     reference = REFERENCES[0]
-    base, plain = by_kind["baseline", reference, ""], by_kind.get(("plain", reference, ""))
+    base, plain = (by_kind.get((kind, reference, "")) for kind in ("baseline", "plain"))
     random, ours = (by_kind.get((kind, "", f"{reference}-100")) for kind in ("random", "latency"))
-    if not (plain and random and ours):
+    if not (base and random and ours):
         return []
+    recipe = f"the recipe gives {reference} {_points(base, plain)} points over a plain one, " if plain else ""
     return [
-        f"Where the accuracy at {reference}'s latency comes from: the recipe gives {reference} {_points(base, plain)} "
-        f"points over a plain one, the space (a random search in it) {_points(random, base)}, the search on measured "
-        f"latency {_points(ours, random)}."
+        f"Where the accuracy at {reference}'s latency comes from: {recipe}the space (a random search in it) gives "
+        f"{_points(random, base)} points over {reference}, the search on measured latency {_points(ours, random)} "
+        "over the random one."
     ]
 
 
-def _high(ours: Sequence[Row], reference: Row) -> list[str]:
+def _high(ours: Sequence[Row], reference: Row | None) -> list[str]:
     """Return how the fastest accurate network compares with the larger reference."""
+    if reference is None:
+        return []
     high = [row for row in ours if row["test"] >= HIGH]
     if not high:
         return [f"No network of hwnas reaches {HIGH:.0%}."]

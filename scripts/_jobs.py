@@ -79,6 +79,10 @@ class Results:
             raise SystemExit(f"{job.name} must be done first; run it, or leave --only out")
         return result
 
+    def forget(self, job: JobLike) -> None:
+        """Remove a job's result, so that it is done again."""
+        (self.folder / f"{job.name}.json").unlink(missing_ok=True)
+
     def put(self, job: JobLike, result: Mapping[str, Any]) -> None:
         """Keep a job's result, and the settings with it."""
         self.folder.mkdir(parents=True, exist_ok=True)

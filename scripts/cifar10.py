@@ -21,6 +21,7 @@ where it stopped; a training of scale full continues after its last epoch.
 
     scripts/cifar10.py --data CIFAR10 --scale small --workdir cifar10-small --json docs/results/cifar10-small.json
     scripts/cifar10.py --data CIFAR10 --scale full --plan
+    scripts/cifar10.py --data CIFAR10 --scale full --so-far
     scripts/cifar10.py --data CIFAR10 --scale full --workers 2 --json docs/results/cifar10-full.json
 """
 
@@ -236,6 +237,9 @@ def parse() -> argparse.Namespace:
     full = parser.add_argument_group("scales full and smoke")
     full.add_argument("--device", default="cpu", help="what trainings run on: cpu or cuda (default cpu)")
     full.add_argument("--plan", action="store_true", help="list the jobs with estimated minutes, and do nothing")
+    full.add_argument(
+        "--so-far", action="store_true", help="measure and judge the networks that are trained, and write their table"
+    )
     full.add_argument(
         "--only", action="append", default=[], metavar="TEXT", help="only jobs whose name contains it ($: its end)"
     )

@@ -206,8 +206,14 @@ def full_section(record: dict[str, Any]) -> list[str]:
             train set, with the same recipe and {settings["seeds"]} seeds, and judged once on
             {record["test_images"]:,} test images. Searches evaluated {settings["samples"]} networks each, on supernets
             of {settings["supernet_epochs"]} epochs. Latencies were measured on {record["cpu"]}, one thread, all
-            networks in the same rounds. Everything took {record["core_seconds"] / 3600:.0f} core-hours.
+            networks in the same rounds. Everything {"so far " if record["networks_left"] else ""}took
+            {record["core_seconds"] / 3600:.1f} core-hours.
             {flatness(record["networks"])}"""
+        ),
+        *(
+            wrapped(f"The experiment is not finished: {record['networks_left']} networks are not trained yet.")
+            if record["networks_left"]
+            else ()
         ),
         *wrapped(
             """The space is [`resnet`](space.md#resnet): residual networks whose stages are dense or inverted. ResNet-8

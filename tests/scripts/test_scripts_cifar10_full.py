@@ -114,6 +114,30 @@ def test_only_the_last_job_sees_test_images(data):
     assert parts.search.size("train") + parts.search.size("validation") == 20
 
 
+def test_the_networks_that_are_trained_are_judged_so_far(data, tmp_path, monkeypatch):
+    import write_cifar10
+    from _cifar_experiment import run_jobs
+    from _cifar_jobs import SMOKE, Job, networks_of, settings_of
+    from _jobs import Results
+
+    scale = replace(SMOKE, goals=("ResNet-8-100",), narrowed_to=())
+    monkeypatch.setattr("_cifar_experiment.JOB_SCALES", {"smoke": scale})
+    given = {"scale": "smoke", "change": [], "plan": False, "device": "cpu", "data": str(data), "json": None}
+    args = SimpleNamespace(**given, only=["baseline-ResNet-8"], so_far=False, workdir=tmp_path / "w", workers=1)
+    run_jobs(args)
+    for only in ([], ["plain"]):
+        args.only, args.so_far = only, False
+        run_jobs(args) if only else None
+        args.so_far = True
+        run_jobs(args)
+        record = json.loads((args.workdir / "table.json").read_text())
+        assert [network["kind"] for network in record["networks"]] == ["baseline", *only]
+        assert record["networks_left"] == len(networks_of(scale)) - len(record["networks"])
+        assert f"{record['networks_left']} networks are not trained yet" in write_cifar10.page({"full": record})
+    results = Results(args.workdir, {"scale": settings_of(scale)})
+    assert results.get(Job("test")) is None
+
+
 def finished_searches(results, scale):
     """Keep searches as another machine would have left them: two networks each."""
     from _cifar_jobs import METHODS, Job
@@ -134,7 +158,7 @@ def test_a_smoke_run_but_its_searches(data, tmp_path, monkeypatch):
 
     monkeypatch.setattr("_cifar_experiment.JOB_SCALES", {"smoke": (scale := replace(SMOKE, goals=("ResNet-8-100",)))})
     monkeypatch.setattr("_cifar_measure.WIDTHS", (0.05, 0.25, 0.5))
-    given = {"scale": "smoke", "change": [], "only": [], "plan": False, "device": "cpu"}
+    given = {"scale": "smoke", "change": [], "only": [], "plan": False, "so_far": False, "device": "cpu"}
     args = SimpleNamespace(**given, data=str(data), workdir=tmp_path / "w", workers=1, json=tmp_path / "full.json")
     results = Results(args.workdir, {"scale": settings_of(scale)})
     finished_searches(results, scale)
