@@ -96,8 +96,9 @@ def judge_misses(outside: int, networks: int) -> Grade:
 
     The chance is that of ``outside`` or more misses among ``networks`` at 10 % each, a binomial tail.
     """
-    chance = sum(math.comb(networks, k) * 0.1**k * 0.9 ** (networks - k) for k in range(outside, networks + 1))
-    if chance >= _BY_CHANCE:
+    from scipy.special import bdtrc
+
+    if float(bdtrc(outside - 1, networks, 0.1)) >= _BY_CHANCE:
         return Grade(GOOD)
     return Grade(SHAKY, (f"{outside} of {networks} held-out networks are outside their 90 % intervals",))
 

@@ -68,7 +68,7 @@ class _ModelWriter:
             else:
                 self._rename(tensor, name)
         taken = [*self.inputs, *(i.name for i in self.initializers), *(n for node in self.nodes for n in node.output)]
-        twice = [name for name, count in Counter(taken).items() if count > 1]
+        twice = [name for name, count in Counter(filter(None, taken)).items() if count > 1]  # "" is an output left out
         if twice:
             raise OperatorError(f"ONNX file: two tensors are called {twice[0]!r}; rename the input or the output")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,13 @@ from hwnas._costs._cost import COSTS, LATENCY
 from hwnas._tables import _validate
 from hwnas._tables._build import require_drawing
 from hwnas._tables._fit import written_price
+from hwnas._tables._merge import merged
 from hwnas._tables._references import THIS_MACHINE, machine_of
 from hwnas._tables._validate import backend_of, batch_of, precision_of, space_of, validate_table
 from hwnas._tables._verify import verify_table
 from hwnas._tables._verify_result import CHANGED, EXIT_CODES, HOLDS, TOO_NOISY, Check, Verified
 from hwnas.spaces import Architecture, Space
-from latency_tables import LatencyTable, merge_tables
+from latency_tables import LatencyTable
 
 
 @dataclass(frozen=True)
@@ -190,10 +190,10 @@ def merge(tables: Sequence[LatencyTable | str | Path], *, out: str | Path | None
     Raises:
         HwnasError, LatencyTableError: A table cannot be read, they do not fit together, or `out` cannot be written.
     """
-    merged = reduce(merge_tables, [opened(table) for table in tables])
+    table = merged([opened(table) for table in tables])
     if out is not None:
-        save(merged, out)
-    return merged
+        save(table, out)
+    return table
 
 
 def show_table(table: LatencyTable | str | Path) -> list[str]:

@@ -25,6 +25,7 @@ import json
 import os
 import sys
 import time
+import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -395,6 +396,8 @@ def stored_clips(path: Path, network: Network, arrays: dict[str, np.ndarray], ke
     """Return inputs of the clips ``(N, C, T, H, W)`` that an .npz file holds under a name."""
     clips, preparing = arrays[key], network.preparing
     assert preparing is not None
+    if not len(clips):
+        raise InputError(f"{path}: {key} holds no clips")
     if clips.ndim != 5 or clips.shape[1] not in (1, network.shape[0]) or clips.shape[2] < network.frames:
         raise InputError(
             f"{path}: {key} has shape {clips.shape}; it must be clips (N, C, T, H, W) of {network.shape[0]} channels "
@@ -559,24 +562,31 @@ def predict_maps(network: Network, paths: Sequence[Path], out: Path) -> None:
     files = [file for path in paths for file in (files_in(path, SUFFIXES) if path.is_dir() else [path])]
     if not files:
         raise InputError(f"{paths[0]} holds no images; known suffixes: {' '.join(sorted(SUFFIXES))}")
-    written: dict[Path, Path] = {}
-    for file in files:
+    for file, target in map_targets(network, files, out).items():
         maps = infer_maps(network, map_samples(file, network))
-        as_image = maps.dtype == np.uint8 and maps.ndim == 3 and file.suffix.lower() in SUFFIXES
-        target = out / f"{file.stem}{'.png' if as_image else '.npz'}"
-        if target in written or target.resolve() == file.resolve():
-            other = written.get(target, file)
-            raise InputError(f"{file} and {other} would both be {target}; rename one, or give another --out")
         try:
             out.mkdir(parents=True, exist_ok=True)
-            if as_image:
+            if target.suffix == ".png":
                 Image.fromarray(maps[0]).save(target)
             else:
                 np.savez(target, y=maps)
         except OSError as error:
             raise InputError(f"cannot write {target}: {error.strerror}; choose another --out") from None
-        written[target] = file
         print(f"{file}: {target}{class_shares(maps, network) if maps.dtype == np.uint8 else ''}")
+
+
+def map_targets(network: Network, files: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """Return where the map of each file goes; refuse two for one place, and the place of a file that is read."""
+    assert network.maps is not None
+    read, targets, taken = {file.resolve(): file for file in files}, dict[Path, Path](), dict[Path, Path]()
+    for file in files:
+        as_image = network.maps["kind"] == "segmentation" and file.suffix.lower() in SUFFIXES
+        target = out / f"{file.stem}{'.png' if as_image else '.npz'}"
+        other = taken.get(target) or read.get(target.resolve())
+        if other is not None:
+            raise InputError(f"{file} and {other} would both be {target}; rename one, or give another --out")
+        targets[file], taken[target] = target, file
+    return targets
 
 
 def class_shares(maps: np.ndarray, network: Network) -> str:
@@ -657,9 +667,14 @@ def print_figures(name: str, here: str, form: str, expected: dict[str, Any], cou
 def labelled_maps(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]:
     """Return samples and their maps: of a folder with images/* and masks/*.png, or of an .npz file."""
     if path.is_dir():
-        root = next((folder for folder in (path, path / "test") if (folder / "images").is_dir()), path)
+        parts = part_folders(path, network)
+        tested = [parts[name] for name in ("test", "testing") if name in parts]
+        root = next((folder for folder in (path, *tested) if (folder / "images").is_dir()), path)
         files = files_in(root / "images", SUFFIXES) if (root / "images").is_dir() else []
-        masks = [root / "masks" / f"{file.stem}.png" for file in files]
+        folder = root / "masks"
+        inside = sorted(folder.iterdir()) if folder.is_dir() else []
+        found = {mask.stem: mask for mask in inside if mask.suffix.lower() == ".png"}
+        masks = [found.get(file.stem, folder / f"{file.stem}.png") for file in files]
         missing = next((mask for mask in masks if not mask.is_file()), root / "images" if not files else None)
         if missing is not None:
             raise InputError(f"{missing} is missing; {path} must hold images/* and masks/*.png of the same names")
@@ -702,7 +717,7 @@ def read_mask(path: Path, image: Path, square: int | None) -> np.ndarray:
 def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Write a table."""
     try:
-        with path.open("w", newline="", encoding="utf-8") as file:
+        with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             csv.writer(file).writerows([header, *rows])
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; choose another --csv") from None
@@ -822,6 +837,8 @@ def test_accuracy(network: Network, path: Path, expected: dict[str, Any]) -> Non
             "README.md beside it holds what hwnas found"
         )
     items, names, others = labelled(path, network)
+    known = {unicodedata.normalize("NFC", name): name for name in network.classes}
+    names = [known.get(unicodedata.normalize("NFC", name), name) for name in names]
     unknown = sorted(set(names) - set(network.classes))
     if unknown:
         raise InputError(f"{path}: the network knows no class {unknown[0]!r}; it knows {', '.join(network.classes)}")
@@ -1044,6 +1061,9 @@ def require_taken(network: Network, given: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # names of files and classes may hold what a terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
     given = parsed(sys.argv[1:] if arguments is None else arguments)
     try:
         network = Network(given.model)

@@ -15,7 +15,7 @@ from hwnas.data._kinds import TABLES
 from hwnas.data._layout import find_layout, named_parts, walk
 from hwnas.data._names import shown
 from hwnas.data._recognise import folders_in
-from hwnas.data._recordings import FloatArray, RecordingError, Table, read_csv
+from hwnas.data._recordings import FloatArray, RecordingError, Table, group_in_name, read_csv
 from hwnas.data._signal_classes import labelled_files
 from hwnas.data._signal_data import Reading
 
@@ -77,7 +77,8 @@ def read_tables(root: Path, reading: Reading, notes: list[str]) -> tuple[Columns
         try:
             table = read_csv(Path(path))
             if columns is None:
-                columns = _columns_of(table, reading, label, notes)
+                name = "" if root.is_file() else Path(path).relative_to(root).as_posix()
+                columns = _columns_of(name, table, reading, label, notes)
             recordings += _recordings(root, (path, part, label), table, columns, reading)
         except RecordingError as error:
             raise DataError(f"data {shown(path)}: {error}") from None
@@ -109,8 +110,16 @@ def _named_files(root: Path, reading: Reading, notes: list[str]) -> list[tuple[s
     return list(zip(files.paths, files.parts.tolist(), labels, strict=True))
 
 
-def _columns_of(table: Table, reading: Reading, folder_label: str | None, notes: list[str]) -> Columns:
-    """Return what the columns of the first file are; the other files must have the same channels."""
+def _columns_of(name: str, table: Table, reading: Reading, folder_label: str | None, notes: list[str]) -> Columns:
+    """Return what the columns of the first file are; the other files must have the same channels.
+
+    Args:
+        name: Path of the file in the folder; empty where there is no folder.
+        table: The file.
+        reading: What the user says of the columns.
+        folder_label: Its class, if folders state it.
+        notes: Receives notes about what is left out.
+    """
     label = None
     if folder_label is None:
         try:
@@ -118,6 +127,8 @@ def _columns_of(table: Table, reading: Reading, folder_label: str | None, notes:
         except RecordingError as error:
             raise RecordingError(f"{error}; name the column of labels: --label-column NAME") from None
     group = reading.split_by if reading.split_by in table.names else None
+    if group is not None and not table.named and group_in_name(name, group) is not None:
+        group = None  # a part of files' names has precedence over the number of a column
     if reading.columns:
         return Columns(tuple(table.names[table.index(name)] for name in reading.columns), label, group)
     others = {label, group, LABEL if folder_label is not None else None}

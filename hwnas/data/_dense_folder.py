@@ -197,7 +197,7 @@ def _class_names(root: Path, parts: Mapping[str, DenseSplit]) -> tuple[str, ...]
     if not path.is_file():
         return numbered_classes(parts)
     try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError):
         raise DataError(f"data {shown(path)}: cannot be read as UTF-8 text; give a class name on each line") from None
     while names and not names[-1]:

@@ -138,16 +138,18 @@ class Table:
     """The rows of a CSV file.
 
     Attributes:
-        names: Names of the columns: the header's, or ``"1"``, ``"2"``, ... without a header.
+        names: Names of the columns: the header's, or ``"1"``, ``"2"``, ... where no header names them.
         lines: The rows as text, without the header and blank lines.
         numbers: Their line numbers in the file, from 1.
         delimiter: What separates cells.
+        named: Whether the names are those of a header.
     """
 
     names: tuple[str, ...]
     lines: Sequence[str]
     numbers: Sequence[int]
     delimiter: str
+    named: bool = True
 
     def index(self, column: str) -> int:
         """Return the place of a column that is given by its name, or by its number from 1.
@@ -189,9 +191,7 @@ class Table:
         for number, row in zip(self.numbers, csv.reader(self.lines, delimiter=self.delimiter)):  # noqa: B905
             for place in places:
                 cell = row[place].strip()
-                try:
-                    float(cell)
-                except ValueError:
+                if not is_number(cell):
                     what = f"is {cell!r:.40}, not a number" if cell else "is empty"
                     return RecordingError(
                         f"line {number}: column {self.names[place]} {what}; correct or remove the row"
@@ -202,7 +202,7 @@ class Table:
 def read_csv(path: Path) -> Table:
     """Read a CSV file: cells between commas, semicolons or tabs, with or without a header of names.
 
-    The first line is a header if none of its cells is a number.
+    The first line is a header if none of its cells is a number, or if three or more count from 0 or 1.
 
     Raises:
         RecordingError: It is empty, not UTF-8, or its lines have different numbers of cells.
@@ -228,22 +228,29 @@ def read_csv(path: Path) -> Table:
         if width != widths[0]:
             raise RecordingError(f"line {number} has {width} cells, the first line {widths[0]}; correct or remove it")
     cells = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter))]
-    header = not any(map(_is_number, cells))
-    names = tuple(cells) if header else tuple(str(i + 1) for i in range(len(cells)))
+    named = not any(map(is_number, cells))
+    names = tuple(cells) if named else tuple(str(i + 1) for i in range(len(cells)))
     if len(set(names)) < len(names):
         raise RecordingError("has two columns of one name in its header; rename one")
+    header = named or _counts(cells)
     rows = numbered[header:]
     if not rows:
         raise RecordingError("holds a header but no rows; remove the file")
-    return Table(names, [line for _, line in rows], [number for number, _ in rows], delimiter)
+    return Table(names, [line for _, line in rows], [number for number, _ in rows], delimiter, named)
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return whether a cell is a number; ``1_000`` is a name, although Python reads it as a number."""
     try:
         float(text)
     except ValueError:
         return False
-    return True
+    return "_" not in text
+
+
+def _counts(cells: Sequence[str]) -> bool:
+    """Return whether three or more cells count from 0 or 1: the header that pandas gives to columns without names."""
+    return len(cells) > 2 and any(list(cells) == [str(i + start) for i in range(len(cells))] for start in (0, 1))
 
 
 def load_samples(path: Path, loading: Mapping[str, Any]) -> FloatArray:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hwnas._errors import DataError
 from hwnas.data._csv_tables import TableRecording, read_tables
 from hwnas.data._names import require_class_names, shown
-from hwnas.data._recordings import window_starts, windows
+from hwnas.data._recordings import is_number, window_starts, windows
 from hwnas.data._signal_data import Cut, Reading, SignalPart, SignalSource, numbers_note
 from hwnas.data._splits import Indices
 
@@ -99,11 +99,7 @@ def _values(recording: TableRecording) -> npt.NDArray[np.float32]:
 
 def _number(text: str) -> float | None:
     """Return the finite number that a text is; None where it is none."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if abs(value) < 1e30 else None
+    return float(text) if is_number(text) and abs(float(text)) < 1e30 else None
 
 
 def _window(recordings: Sequence[TableRecording], reading: Reading, notes: list[str]) -> tuple[int, int]:

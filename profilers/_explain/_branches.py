@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from profilers._errors import UnsupportedGraphError
 from profilers._explain._graph import subgraphs
 from profilers._explain._values import Array, run_exposed
 
@@ -28,9 +29,13 @@ def inline_branches(model: onnx.ModelProto, inputs: Mapping[str, Array], *, thre
         UnsupportedGraphError: ONNX Runtime cannot run the model with these inputs.
     """
     for _ in range(_MOST):
-        conditions = [node.input[0] for node in model.graph.node if node.op_type == "If"]
-        if not conditions:
+        choosing = [node for node in model.graph.node if node.op_type == "If"]
+        if not choosing:
             return model
+        for node in choosing:
+            if not node.input or not {"then_branch", "else_branch"} <= {each.name for each in node.attribute}:
+                raise UnsupportedGraphError(f"node {node.name!r} (If) lacks its condition or a branch")
+        conditions = [node.input[0] for node in choosing]
         stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if t.name in conditions}
         known = {**stored, **inputs}
         asked = [name for name in dict.fromkeys(conditions) if name not in known]

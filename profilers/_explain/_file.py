@@ -65,6 +65,8 @@ def _batch_names(value: onnx.ValueInfoProto) -> Iterator[str]:
 
 def _fix_input(value: onnx.ValueInfoProto, given: Sequence[int] | None, batch: set[str]) -> None:
     axes = value.type.tensor_type.shape.dim
+    if given is None and not value.type.tensor_type.HasField("shape"):
+        raise UnsupportedGraphError(f"input {value.name!r} has no shape; give it: --shape {value.name}=SIZES")
     if given is not None:
         fits = len(axes) in (0, len(given)) and all(size > 0 for size in given)
         if not fits or any(axis.dim_value not in (0, size) for axis, size in zip(axes, given, strict=False)):

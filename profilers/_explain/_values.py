@@ -69,10 +69,15 @@ def draw_inputs(model: onnx.ModelProto, given: Mapping[str, float], seed: int = 
     values: dict[str, Array] = {}
     for value in fed_inputs(model.graph):
         tensor = value.type.tensor_type
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+        try:
+            dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+        except KeyError:
+            raise UnsupportedGraphError(f"input {value.name!r} has no type that ONNX knows") from None
         shape = tuple(axis.dim_value for axis in tensor.shape.dim)
         if dtype == np.dtype(object) or dtype.kind not in "fiub":
-            raise UnsupportedGraphError(f"input {value.name!r} holds no numbers, which cannot be measured")
+            raise UnsupportedGraphError(
+                f"input {value.name!r} holds {dtype.name}; hwnas can feed floats of 16-64 bits, integers and booleans"
+            )
         if value.name in given:
             values[value.name] = np.full(shape, given[value.name]).astype(dtype)
         elif dtype.kind == "f":

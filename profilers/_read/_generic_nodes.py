@@ -24,6 +24,8 @@ _INLINE_FLOATS = 16
 """Most floats of a constant that stands in an op's key; larger ones are weights."""
 _INLINE_INTEGERS = 1024
 _LONGEST_LABEL = 60
+_RESIZE_STATES_PLACES = 11
+"""The opset from which on Resize says where the samples of its result lie."""
 
 
 def write_generic(t: Translation, nodes: Sequence[onnx.NodeProto]) -> None:
@@ -90,7 +92,7 @@ def _body(
         for name in node.input:
             if name not in names:
                 names[name] = _constant(graph, weights, f"c{len(names)}", t.file.constants[name], describe(node))
-        names |= {name: f"t{len(names) + i}" for i, name in enumerate(node.output) if name}
+        names |= {name: f"t{len(names) + i}" for i, name in enumerate(filter(None, node.output))}
         copy = graph.node.add(op_type=node.op_type)
         copy.attribute.extend(node.attribute)
         for attribute in copy.attribute:
@@ -226,6 +228,8 @@ def _in_our_opset(
     try:
         model = helper.make_model(typed, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
         converted = onnx.version_converter.convert_version(model, OPSET).graph
+        if opset < _RESIZE_STATES_PLACES:
+            _as_before(converted)
         result = onnx.GraphProto(name="body", node=converted.node, initializer=converted.initializer)
         result.input.extend(body.input)
         result.output.extend(body.output)
@@ -236,6 +240,16 @@ def _in_our_opset(
     if not same:
         raise ModelFileError(f"{describe(changed[0])}: it means something else in opset {OPSET}")
     return result, OPSET
+
+
+def _as_before(graph: onnx.GraphProto) -> None:
+    """Say of each Resize what Upsample and the first Resize meant; the converter leaves it to the new defaults."""
+    for node in graph.node:
+        if node.op_type == "Resize":
+            stated = {attribute.name for attribute in node.attribute}
+            for name, value in (("coordinate_transformation_mode", "asymmetric"), ("nearest_mode", "floor")):
+                if name not in stated:
+                    node.attribute.append(helper.make_attribute(name, value))
 
 
 def _since(node: onnx.NodeProto, opset: int) -> int:

@@ -17,6 +17,8 @@ from profilers._read._limits import MAX_NODES, MAX_RANK, MAX_TENSOR_BYTES
 
 Extents = tuple[int, ...]
 """Shape of a tensor with its batch axis; ``()`` for a scalar."""
+_KEEP_SHAPE = ("GroupNormalization",)
+"""Operators without a rule of ONNX's, whose output is like their first input."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,8 @@ def _infer_node(node: onnx.NodeProto, graph: FileGraph, read: set[str]) -> None:
         )
     except Exception as error:  # whatever ONNX's rules raise for a malformed node
         raise ModelFileError(f"{where}: {one_line(error)}") from None
+    if node.op_type in _KEEP_SHAPE:
+        results = dict.fromkeys(node.output, types[node.input[0]])
     for name in node.output:
         if name in read:
             graph.types[name] = _known_type(where, name, results.get(name))

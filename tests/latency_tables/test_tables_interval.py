@@ -169,3 +169,8 @@ def test_a_machine_that_was_used_by_others_makes_a_shaky_table():
     assert quiet.level == GOOD
     assert used.level == SHAKY
     assert used.reasons == ("something else used the machine in 50% of the rounds",)
+
+
+def test_any_number_of_networks_can_be_judged():
+    assert judge_misses(900, 10_000).level == GOOD
+    assert judge_misses(1300, 10_000).level == SHAKY

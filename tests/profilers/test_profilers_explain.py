@@ -296,6 +296,36 @@ def test_the_branch_that_is_taken_becomes_nodes(sign, kept):
     assert "If" not in kinds
 
 
+@pytest.mark.parametrize("part", ["condition", "then_branch", "else_branch"])
+def test_a_choice_without_a_part_is_refused(part):
+    model = branching()
+    node = model.graph.node[2]
+    if part == "condition":
+        del node.input[:]
+    else:
+        node.attribute.remove(next(each for each in node.attribute if each.name == part))
+    with pytest.raises(UnsupportedGraphError, match=r"node 'if' \(If\) lacks its condition or a branch"):
+        inline_branches(model, {"x": np.ones((1, 30), dtype=np.float32)}, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("element", "message"), [(99, "no type that ONNX knows"), (TensorProto.BFLOAT16, "holds bfloat16; hwnas can feed")]
+)
+def test_inputs_that_cannot_be_fed_are_refused(element, message):
+    model = residual()
+    model.graph.input[0].type.tensor_type.elem_type = element
+    with pytest.raises(UnsupportedGraphError, match=message):
+        draw_inputs(model, {})
+
+
+def test_an_input_without_a_shape_is_refused():
+    model = residual()
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    with pytest.raises(UnsupportedGraphError, match="input 'x' has no shape; give it: --shape x=SIZES"):
+        fix_shapes(model, {})
+    assert fix_shapes(model, {"x": (1, 3, 12, 12)}).graph.input[0].type.tensor_type.shape.dim[3].dim_value == 12
+
+
 @pytest.mark.parametrize(("value", "kept"), [(True, "Exp"), (False, "Sin")])
 def test_a_condition_may_be_an_initialiser(value, kept):
     model = branching()

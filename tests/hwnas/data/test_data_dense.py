@@ -222,3 +222,9 @@ def test_bad_arguments_are_one_line(tmp_path, monkeypatch, spec, options, line):
     with pytest.raises(DataError) as error:
         load_dense(spec, **options)
     assert line in str(error.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_class(tmp_path):
+    root = write_shapes(tmp_path)
+    (root / "classes.txt").write_text("\ufeffground\nsquare\ndisc\n", encoding="utf-8")
+    assert load_dense(str(root)).classes == ("ground", "square", "disc")

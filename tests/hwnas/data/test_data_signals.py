@@ -288,6 +288,29 @@ def test_numbers_are_classes_in_their_order(tmp_path):
     assert load(tmp_path, window=3).classes == ("2", "10")
 
 
+def test_labels_that_python_reads_as_numbers_are_names(tmp_path):
+    for number in range(9):
+        write_csv(tmp_path / f"{number}.csv", [[i, ["1_12", "11_2", "2_1"][i // 3]] for i in range(9)], ["x", "label"])
+    assert load(tmp_path, window=3).classes == ("11_2", "1_12", "2_1")
+
+
+def test_columns_that_count_are_a_header(tmp_path):
+    for header, count in (("0,1,2", 3), ("1,2,3", 3), ("0,1,3", 4), ("0,1", 4)):
+        width = header.count(",") + 1
+        (tmp_path / "x.csv").write_text(f"{header}\n" + f"{'7,8,9'[: 2 * width - 1]}\n" * 3)
+        table = read_csv(tmp_path / "x.csv")
+        assert (len(table.lines), table.names) == (count, ("1", "2", "3")[:width])
+
+
+def test_a_number_is_a_part_of_names_before_it_is_a_column(tmp_path):
+    rng = np.random.default_rng(0)
+    for subject, take in itertools.product(range(4), range(2)):
+        for kind in ("walk", "run"):
+            write_csv(tmp_path / kind / f"s{subject}_{take}.csv", motion(rng, kind, 20), None)
+    data = load(tmp_path, window=20, split_by="1", hold_out=["s3"])
+    assert (data.channels, sizes(data)) == (2, (8, 4, 4))
+
+
 @pytest.mark.parametrize("text", ["a;b\n1;2\n", "a\tb\n1\t2\n", '\ufeff"a","b"\r\n\r\n"1","2"\r\n'])
 def test_delimiters_quotes_and_blank_lines(tmp_path, text):
     (tmp_path / "x.csv").write_text(text, encoding="utf-8")

@@ -3,10 +3,12 @@
 import ast
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -352,6 +354,58 @@ def test_a_file_of_labelled_maps_is_read_once(tmp_path, monkeypatch):
     network = SimpleNamespace(signals=None, shape=(1, 4, 4))
     samples, targets = program().labelled_maps(tmp_path / "a.npz", network)
     assert (samples.shape, targets.shape, reads) == ((3, 1, 4, 4), (3, 4, 4), [tmp_path / "a.npz"])
+
+
+def test_no_map_takes_the_place_of_a_file_that_is_read(tmp_path):
+    network = SimpleNamespace(maps={"kind": "segmentation"})
+    targets = program().map_targets
+    photo, mask, other = tmp_path / "a.jpg", tmp_path / "a.png", tmp_path / "b.npz"
+    wanted = {photo: tmp_path / "maps" / "a.png", other: tmp_path / "maps" / "b.npz"}
+    assert targets(network, [photo, other], tmp_path / "maps") == wanted
+    for files, out in (([photo, mask], tmp_path), ([photo, mask], tmp_path / "maps"), ([mask], tmp_path)):
+        with pytest.raises(program().InputError, match=r"would both be .*a\.png; rename one, or give another --out"):
+            targets(network, files, out)
+
+
+def test_masks_and_parts_are_found_however_they_are_written(tmp_path, monkeypatch):
+    for kind, suffix in (("images", "png"), ("masks", "PNG")):
+        (tmp_path / "Testing" / kind).mkdir(parents=True)
+        Image.fromarray(np.ones((4, 4), dtype=np.uint8)).save(tmp_path / "Testing" / kind / f"a.{suffix}", "PNG")
+    monkeypatch.setattr(program(), "map_samples", lambda file, network: np.zeros((1, 1, 4, 4)))
+    network = SimpleNamespace(maps={}, classes=())
+    assert program().labelled_maps(tmp_path, network)[1].tolist() == np.ones((1, 4, 4)).tolist()
+
+
+def test_names_that_cannot_be_shown_end_nothing(folder, tmp_path):
+    name = os.fsdecode(b"gr\xfc\xdfe.png")
+    try:
+        Image.fromarray(np.full((8, 8), 90, dtype=np.uint8)).save(tmp_path / name)
+    except OSError:
+        pytest.skip("this file system wants UTF-8")
+    result = run(folder, tmp_path, "--csv", tmp_path / "out.csv")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "gr\\udcfc\\udcdfe.png: " in result.stdout
+    assert "gr\\udcfc\\udcdfe.png," in (tmp_path / "out.csv").read_text()
+
+
+def test_a_file_without_clips_is_one_line(tmp_path):
+    network = SimpleNamespace(preparing={}, shape=(3, 4, 8, 8), frames=4)
+    clips = np.zeros((0, 3, 4, 8, 8), dtype=np.float32)
+    with pytest.raises(program().InputError, match="x holds no clips"):
+        program().stored_clips(tmp_path / "a.npz", network, {"x": clips}, "x")
+
+
+def test_classes_may_be_spelled_in_another_form_of_unicode(tmp_path):
+    for form, count in (("NFC", 12), ("NFD", 1)):
+        for name in ("caf\u00e9", "tea"):
+            place = tmp_path / form / unicodedata.normalize(form, name)
+            place.mkdir(parents=True)
+            for number in range(count):
+                Image.fromarray(np.full((8, 8), 9 * number, dtype=np.uint8)).save(place / f"{number}.png")
+    task, graph = make_task("image", str(tmp_path / "NFC")), network_graph(1, 8, 2)
+    folder = deployed(tmp_path / "deploy", graph, task.metadata(graph.input_shape))
+    result = run(folder, "--test", tmp_path / "NFD")
+    assert re.fullmatch(r"accuracy 50\.00% \(1 of 2\)\n", result.stdout), result.stderr
 
 
 def test_classes_of_arrays_are_counted(tmp_path):

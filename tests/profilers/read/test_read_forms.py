@@ -177,6 +177,13 @@ def test_upsampling_of_old_opsets():
     assert kinds(checked(file.model(file.add("Upsample", "x", f([1, 1, 2, 2]))))) == ["upsample"]
 
 
+@pytest.mark.parametrize(("op_type", "opset"), [("Upsample", 9), ("Resize", 10)])
+@pytest.mark.parametrize(("mode", "scale"), [("linear", 2.0), ("nearest", 1.5)])
+def test_old_resizing_keeps_its_places(op_type, opset, mode, scale):
+    file = File(*S, opset=opset)
+    checked(file.model(file.add(op_type, "x", f([1, 1, scale, scale]), mode=mode)))
+
+
 def test_transposed_convolutions_whose_windows_do_not_overlap():
     for bias in (False, True):
         file = File(*S)

@@ -174,6 +174,24 @@ def test_results_that_nothing_reads_may_have_names():
     assert "macs" not in dict(node.op.attributes)  # part of its key
 
 
+@pytest.mark.parametrize("opset", [11, 17])
+@pytest.mark.parametrize("written", [[1], [0, 1]])
+def test_results_that_are_left_out_have_no_name(opset, written):
+    file = File(2, 6, 4, opset=opset)
+    sequence = file.add("Transpose", "x", perm=[1, 0, 2])
+    weights = [file.draw(1, 4 * 5, size) for size in (4, 5)]
+    results = file.add("LSTM", sequence, *weights, outputs=3, hidden_size=5)
+    file.nodes[-1].output[:] = [name if place in written else "" for place, name in enumerate(results)]
+    axes = ([np.array([0])], {}) if opset > 12 else ([], {"axes": [0]})
+    checked(file.model(file.add("Squeeze", results[1], *axes[0], **axes[1])))
+
+
+def test_a_group_norm_keeps_its_shape():
+    file = File(*S, opset=21)
+    y = file.add("GroupNormalization", "x", file.draw(8), file.draw(8), num_groups=2)
+    assert checked(file.model(y)).graph.shape_of
+
+
 def test_several_results_of_one_node_are_taken_apart():
     file = File(*S)
     values, _ = file.add("TopK", "x", np.array([3]), outputs=2, axis=1)
