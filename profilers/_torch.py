@@ -37,7 +37,13 @@ class RunningNorm:
         self.momentum = momentum
 
     def __call__(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Normalise ``(n, c, ...)``."""
+        """Normalise ``(n, c, ...)``.
+
+        Raises:
+            OperatorError: While training, there is one value a channel, which has no variance.
+        """
+        if self.training and x.numel() == x.shape[1]:
+            raise OperatorError("a batch norm needs two values or more of each channel; give a batch size of 2 or more")
         keep = self.training and self.momentum is None
         return f.batch_norm(
             x,

@@ -18,7 +18,6 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 MOST_FORMS = 200_000
 """Forms of all terms together: each is lowered and priced once, in about half a millisecond."""
-_FILLINGS = 16
 _CHECKED = 64
 _TOLERANCE = 1e-9
 
@@ -66,7 +65,7 @@ def form_costs(costs: SpaceCosts, quantities: Sequence[str]) -> list[FormCosts]:
             f"space {space.name}: its parts have {forms:,} forms, at most {MOST_FORMS:,} can be priced one by one; "
             "give it fewer choices, or let all paths lead through a node within its largest part"
         )
-    rows = {term.name: _rows(space, term) for term in space.terms}
+    rows = {term.name: space.rows_of_forms(term) for term in space.terms}
     canonical = {name: _canonical(space, own) for name, (own, _) in rows.items()}
     parts = costs.complete(quantities, lambda term: np.unique(canonical[term.name][rows[term.name][1]], axis=0))
     priced = [_of_term(part, quantities, canonical[part.term.name], rows[part.term.name][1], space) for part in parts]
@@ -84,25 +83,6 @@ def places(forms: FormCosts, codes: IntArray) -> IntArray:
 
 def _counts(space: Space, term: Term) -> tuple[int, ...]:
     return tuple(space.cardinalities[choice] for choice in term.choices)
-
-
-def _rows(space: Space, term: Term) -> tuple[IntArray, BoolArray]:
-    """Return for each form of a term codes ``(forms, d)`` of a network that holds it, and whether one is valid."""
-    counts = _counts(space, term)
-    own = np.indices(counts).reshape(len(counts), math.prod(counts)).T
-    rows = np.zeros((math.prod(counts), len(space.choices)), dtype=np.int64)
-    rows[:, list(term.choices)] = own
-    valid = np.asarray(space.valid_codes(rows))
-    rng = np.random.default_rng(0)
-    for _ in range(_FILLINGS):
-        if valid.all():
-            break
-        others = np.tile(rng.integers(0, space.cardinalities), (len(rows), 1))
-        others[:, list(term.choices)] = own
-        better = space.valid_codes(others) & ~valid
-        rows[better] = others[better]
-        valid = valid | better
-    return rows, valid
 
 
 def _canonical(space: Space, rows: IntArray) -> IntArray:

@@ -60,7 +60,7 @@ class SupernetEvaluator(Evaluator, Trainer):
         initial_digest: str | None = None,
         teacher: Teacher | None = None,
     ) -> None:
-        if bn_statistics < 2:
+        if type(bn_statistics) is not int or bn_statistics < 2:
             raise EvaluatorError(f"evaluator supernet: bn_statistics must be at least 2 samples, got {bn_statistics}")
         self.space, self.task, self.recipe = space, task, recipe
         self.precision = checked_precision(self.name, precision)

@@ -159,10 +159,10 @@ class DDPNAS(OneShotMethod):
         stage = self._stage(epoch)
         if stage is None:
             return
-        metric = 0.0 if value is None or math.isnan(value) else value
-        for sums, counts, code in zip(self._sums, self._counts, self._current, strict=True):
-            sums[code] += metric
-            counts[code] += 1
+        if value is not None and math.isfinite(value):  # what has no value tells nothing
+            for sums, counts, code in zip(self._sums, self._counts, self._current, strict=True):
+                sums[code] += value
+                counts[code] += 1
         if epoch + 1 == stage.end:
             self._update()
             self._prune(stage.left)
@@ -236,6 +236,8 @@ class DDPNAS(OneShotMethod):
         """Update theta by the metrics of the stage, and forget them."""
         for column, alive in enumerate(self._alive):
             sums, counts = self._sums[column], self._counts[column]
+            if not bool((alive & (counts > 0)).any()):  # no draw of the stage has a value
+                continue
             mean = torch.where(alive & (counts > 0), sums / counts.clamp(min=1), -torch.inf)
             update = torch.softmax(self._sharpness * mean, dim=0)
             self._velocity[column] = self._momentum * self._velocity[column] * alive + (1 - self._momentum) * update

@@ -111,7 +111,7 @@ class LabelSearch:
     def _of_stage(self, stage: Stage) -> _Adds:
         """Work out what forms add; what cannot be in a network within budgets adds -inf and +inf."""
         forms = stage.forms
-        codes = np.indices(forms.counts).reshape(len(forms.counts), -1)
+        codes = np.indices(forms.counts).reshape(len(forms.counts), len(forms.valid))
         log_probability = np.zeros(len(forms.valid))
         allowed = forms.valid.copy()
         for axis, choice in enumerate(forms.choices):

@@ -102,7 +102,7 @@ class Chain:
 
     def grouped(self, stage: Stage) -> IntArray:
         """Return the forms of a stage by what its known choices are, ``(combinations of these, forms of each)``."""
-        codes = np.indices(stage.forms.counts).reshape(len(stage.forms.counts), -1)
+        codes = np.indices(stage.forms.counts).reshape(len(stage.forms.counts), math.prod(stage.forms.counts))
         column = {choice: codes[axis] for axis, choice in enumerate(stage.forms.choices)}
         key = np.zeros(math.prod(stage.forms.counts), dtype=np.int64)
         for choice in self.known(stage):

@@ -135,7 +135,9 @@ def load_trained(
     """
     require_device(settings.device)
     path = folder / CHECKPOINT
-    state = load_checkpoint(path, weights_identity(method, supernet.space, task, recipe, settings), settings.device)
+    state = load_checkpoint(
+        path, weights_identity(method, supernet.space, task, recipe, settings), settings.device, whole=False
+    )
     if state is None or state.get("epoch") != recipe.epochs:
         raise EvaluatorError(f"checkpoint {path}: missing or unfinished; run the search for all devices again")
     try:

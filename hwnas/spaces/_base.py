@@ -25,6 +25,8 @@ BoolArray = npt.NDArray[np.bool_]
 Value = int | float | str
 Segments = Mapping[str, Mapping[int, tuple[tuple[int, int], ...]]]
 """Parts of shared weights: by ``"node.parameter"`` and axis the pieces that are used, each a start and a length."""
+_FILLINGS = 16
+"""Random values of a term's other choices that are tried to find a network with a form."""
 MOST_NETWORKS = 20_000
 """Networks of a space that are priced one by one, and forms of a term whose ops are listed."""
 
@@ -212,18 +214,38 @@ class Space(ABC):
         choices = [[choice.name, list(choice.values)] for choice in self.choices]
         return content_hash([choices, sorted(op.key for op in self.ops())])
 
+    def rows_of_forms(self, term: Term) -> tuple[IntArray, BoolArray]:
+        """Return for each form of a term codes ``(forms, d)`` of a network that holds it, and whether it is valid.
+
+        A form is one combination of values of the term's choices, the last choice fastest. The other choices have their
+        first values where these make a network, else values of some network; a form without any is not valid.
+        """
+        counts = [self.cardinalities[choice] for choice in term.choices]
+        own = np.indices(counts).reshape(len(counts), math.prod(counts)).T
+        rows = np.zeros((math.prod(counts), len(self.choices)), dtype=np.int64)
+        rows[:, list(term.choices)] = own
+        valid = np.asarray(self.valid_codes(rows))
+        rng = np.random.default_rng(0)
+        for _ in range(_FILLINGS):
+            if valid.all():
+                break
+            others = np.tile(rng.integers(0, self.cardinalities), (len(rows), 1))
+            others[:, list(term.choices)] = own
+            better = self.valid_codes(others) & ~valid
+            rows[better] = others[better]
+            valid = valid | better
+        return rows, valid
+
     @cached_property
     def _ops_of_terms(self) -> tuple[Op, ...]:
         ops: dict[Op, None] = {}
         for term in self.terms:
-            counts = [self.cardinalities[c] for c in term.choices]
-            if math.prod(counts) > MOST_NETWORKS:
+            if math.prod(self.cardinalities[c] for c in term.choices) > MOST_NETWORKS:
                 raise SpaceError(
                     f"space {self.name}: term {term.name} has too many forms to list its ops; override ops"
                 )
-            rows = np.zeros((math.prod(counts), len(self.choices)), dtype=np.int64)
-            rows[:, list(term.choices)] = np.indices(counts).reshape(len(counts), -1).T
-            rows = self.canonical_codes(rows[self.valid_codes(rows)])
+            rows, valid = self.rows_of_forms(term)
+            rows = self.canonical_codes(rows[valid])
             for row in np.unique(rows, axis=0):
                 graph = self.term_graph(term, self.decode(row))
                 ops.update(dict.fromkeys(graph.op_counts if graph is not None else ()))

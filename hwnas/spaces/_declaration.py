@@ -26,6 +26,7 @@ NODE_KEYS = {
     "alternatives": (("name", "choice", "alternatives"), ()),
 }
 MOST_FILE_BYTES = 1_000_000
+_WITH_LISTS = ("detections", "reshape", "transpose")
 MOST_CHOICES, MOST_VALUES, MOST_NODES, MOST_INPUTS, MOST_ATTRIBUTES = 256, 64, 2_000, 16, 16
 MOST_ELEMENTS = 2**28
 """Elements of one tensor, and weights of one op."""
@@ -64,7 +65,8 @@ def checked_settings(content: Checked, given: Mapping[str, object]) -> dict[str,
         if name not in settings:
             known = ", ".join(settings) or "none"
             raise SpaceError(f"space {content.value['name']} has no setting {name!r}; it declares {known}")
-        if isinstance(settings[name], int) and (type(value) is not int or not 1 <= value <= MOST_EXTENT):
+        changed = value != settings[name]  # a default may be 0: a number that others are computed from
+        if changed and isinstance(settings[name], int) and (type(value) is not int or not 1 <= value <= MOST_EXTENT):
             raise SpaceError(
                 f"space {content.value['name']}: {name} must be a whole number of 1-{MOST_EXTENT:,}, got {shown(value)}"
             )
@@ -93,12 +95,17 @@ def require_format(content: Checked) -> None:
 
 @cache
 def makers() -> dict[str, Callable[..., Op]]:
-    """Return the functions that make ops, by name."""
+    """Return the functions that make ops, by name; but those that need a list, which no expression gives."""
     return {
         name: function
         for name, function in vars(ops).items()
         if callable(function) and not name.startswith("_") and getattr(function, "__module__", "") == ops.__name__
+        if name not in _WITH_LISTS
     }
+
+
+def _parameters(maker: str) -> list[inspect.Parameter]:
+    return list(inspect.signature(makers()[maker]).parameters.values())
 
 
 class _Reader:
@@ -176,7 +183,7 @@ class _Reader:
         maker = item["op"].one_of(sorted(makers()))
         inputs = [self._tensor(tensor) for tensor in item["inputs"].items(MOST_INPUTS)]
         given = item.get("attributes", {})
-        known = list(inspect.signature(makers()[maker]).parameters.values())[1:]
+        known = [each for each in _parameters(maker)[1:] if each.kind is not inspect.Parameter.VAR_POSITIONAL]
         given.keys(
             required=[parameter.name for parameter in known if parameter.default is inspect.Parameter.empty],
             optional=[parameter.name for parameter in known if parameter.default is not inspect.Parameter.empty],
@@ -230,17 +237,20 @@ class _DeclaredOp:
         self.where, self.maker = where, maker
         self.attributes, self.settings = attributes, settings
 
-    def __call__(self, shape: Shape, *, chosen: Mapping[str, Value]) -> Op:
-        around = Surroundings(chosen, self.settings, shape)
+    def __call__(self, *shapes: Shape, chosen: Mapping[str, Value]) -> Op:
+        takes_all = any(each.kind is inspect.Parameter.VAR_POSITIONAL for each in _parameters(self.maker))
+        read = shapes if takes_all else shapes[:1]
+        around = Surroundings(chosen, self.settings, shapes[0])
         values = {name: self._attribute(name, expression.value(around)) for name, expression in self.attributes.items()}
         try:
-            op = makers()[self.maker](shape, **values)
+            op = makers()[self.maker](*read, **values)
             weights = sum(p.size for part in parts_of(op) for p in primitive_of(part).parameters(part).values())
         except (GraphError, ProfilerError, TypeError, ValueError, ArithmeticError, IndexError) as error:
             text = ", ".join(f"{name}={value}" for name, value in values.items())
             cause = " ".join(str(error).split())
             raise SpaceError(
-                f"{self.where}: {self.maker} cannot be built for input shape {shape} with {text}: {cause}"
+                f"{self.where}: {self.maker} cannot be built for input shape {', '.join(map(str, read))} with "
+                f"{text or 'no attributes'}: {cause}"
             ) from None
         elements = max(weights, *(math.prod(shape) for shape in (*op.inputs, op.output)))
         if elements > MOST_ELEMENTS:

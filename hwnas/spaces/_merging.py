@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hwnas.spaces._choice_graph import ChoiceGraph, ChoiceNode
-from hwnas.spaces._shape_tables import ShapeTables
+from hwnas.spaces._shape_tables import OpTable, ShapeTables
 from latency_tables import INPUT, Node, Op, OpGraph, Shape
 from profilers import executed_graph, ops
 
@@ -73,7 +73,9 @@ class Merging:
             ops.update(dict.fromkeys(self.stated(name)))
             node = self.graph.nodes[name]
             left += node.parts or ()
-            left += [form.inputs[0] for form in node.forms if form is not None and form.make is None]
+            for form, table in zip(node.forms, self.tables.ops[name], strict=True):
+                if form is not None and _passes(table):
+                    left += form.inputs
         return ops
 
     def _consumers(self, tensor: str) -> dict[Op, None]:
@@ -93,7 +95,7 @@ class Merging:
                 for form, table in zip(node.forms, self.tables.ops[node.name], strict=True):
                     if form is not None and name in form.inputs:
                         ops.update(dict.fromkeys(table.ops.values() if table is not None else ()))
-                        left += [node.name] if table is None else []
+                        left += [node.name] if _passes(table) else []
         return ops
 
     def _by_look(self, given: Iterable[Op]) -> dict[_Look, list[Op]]:
@@ -115,6 +117,11 @@ class Merging:
         merged = merge(*pair)
         self._known[looks] = merged is not None
         return merged
+
+
+def _passes(table: OpTable | None) -> bool:
+    """Return whether a form passes its input on, or adds others to it: what makes it may merge with what reads it."""
+    return table is None or any(op.kind == "add" for op in table.ops.values())
 
 
 def merge(first: Op, second: Op) -> Op | None:

@@ -15,6 +15,8 @@ from latency_tables import write_atomic
 
 FORMAT = 2
 """Version 1 had no hash; it is still read."""
+_LATER = ("wiring",)
+"""What checkpoints of earlier versions do not say that they belong to."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -68,8 +70,16 @@ def save_checkpoint(path: Path, identity: Mapping[str, object], state: Mapping[s
     write_atomically(path, buffer.getvalue())
 
 
-def load_checkpoint(path: Path, identity: Mapping[str, object], device: str = "cpu") -> dict[str, Any] | None:
+def load_checkpoint(
+    path: Path, identity: Mapping[str, object], device: str = "cpu", *, whole: bool = True
+) -> dict[str, Any] | None:
     """Return the state of a checkpoint with the same settings; None where there is no file.
+
+    Args:
+        path: The file.
+        identity: What it must belong to.
+        device: Where its tensors go.
+        whole: Whether it may belong to nothing beside that.
 
     Raises:
         EvaluatorError: The file is damaged, or belongs to other settings (the first that differs is named).
@@ -92,10 +102,11 @@ def load_checkpoint(path: Path, identity: Mapping[str, object], device: str = "c
         raise EvaluatorError(
             f"checkpoint {path}: format {version}, this version reads {FORMAT}; remove it to train again"
         )
-    for key in identity:
-        if stored_identity.get(key) != identity[key]:
+    for key in (*identity, *(stored_identity if whole else ())):
+        before, now = stored_identity.get(key), identity.get(key)
+        if before != now and not (key in _LATER and key not in stored_identity):
             raise EvaluatorError(
-                f"checkpoint {path}: belongs to {key} {stored_identity.get(key)}, not {identity[key]}; "
+                f"checkpoint {path}: belongs to {key} {before}, not {now}; "
                 "use another folder or remove it to train again"
             )
     return dict(state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import combinations, product
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -67,14 +67,12 @@ def _term_graphs(space: Space, term: Term) -> Iterator[OpGraph]:
     seen: set[OpGraph] = set()
     counts = [space.cardinalities[c] for c in term.choices]
     if math.prod(counts) <= EXHAUSTIVE:
-        base = space.encode(extreme_values(space, smallest=False))
-        for codes in product(*(range(n) for n in counts)):
-            base[list(term.choices)] = codes
-            if space.valid_codes(base[None])[0]:
-                graph = space.term_graph(term, space.decode(base))
-                if graph is not None and graph not in seen:
-                    seen.add(graph)
-                    yield graph
+        rows, valid = space.rows_of_forms(term)
+        for row in rows[valid]:
+            graph = space.term_graph(term, space.decode(row))
+            if graph is not None and graph not in seen:
+                seen.add(graph)
+                yield graph
         return
     for row in _pairwise_cover(space, term):
         graph = space.term_graph(term, space.decode(row))

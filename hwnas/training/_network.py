@@ -13,6 +13,7 @@ from hwnas._errors import EvaluatorError, SpaceError
 from hwnas.spaces import for_smaller_images
 from hwnas.tasks import Shape, Targets, Task
 from hwnas.training._batches import TrainLoader, sample_batches
+from hwnas.training._checkpoint import content_digest
 from hwnas.training._loop import Backward, TrainingJob, compute_threads, require_device, run_training
 from hwnas.training._precision import Computing, computes_in_half, computing
 from hwnas.training._recipe import Recipe, StepProgress
@@ -112,6 +113,7 @@ def _identity(graph: OpGraph, task: Task, recipe: Recipe, seed: int) -> dict[str
     return {
         "training": "network",
         "graph": repr([(node.name, node.op.key) for node in graph.nodes]),
+        "wiring": content_digest([node.inputs for node in graph.nodes]),
         "data": task.fingerprint,
         "recipe": repr(sorted(recipe.as_dict().items())),
         "seed": seed,

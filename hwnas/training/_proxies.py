@@ -18,7 +18,7 @@ from profilers import Parameter, RunningNorm, expand, graph_params, primitive_of
 Lookup = Callable[[str, Parameter], Tensor]
 Loss = Callable[[tuple[Tensor, ...]], Tensor]
 """The task's loss of a network's outputs for the proxy's batch."""
-_GATES = ("relu", "hswish")
+_GATES = ("relu", "relu6", "hswish", "silu", "gelu")
 """Activations that are positive exactly where what they are of is."""
 
 

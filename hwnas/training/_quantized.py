@@ -35,7 +35,8 @@ def quantized(
         nodes: What to quantise, as `profilers.quantised_nodes` returns it.
     """
     size = task.size("train")
-    chosen = np.arange(0, size, max(1, size // QUANTISATION_SAMPLES))[:QUANTISATION_SAMPLES]
+    count = min(size, QUANTISATION_SAMPLES)
+    chosen = np.arange(count) * size // count  # folders are in the order of classes: all of them must be seen
     samples = task.inputs("train", chosen, input_shape).contiguous().numpy()
     return quantize_model(model, tensor_ranges(model, samples), nodes=nodes)
 

@@ -94,6 +94,8 @@ class Recipe:
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise EvaluatorError(f"training: {name} must be a positive integer, got {value!r}")
+        if type(self.random_subnets) is not int:
+            raise EvaluatorError(f"training: random_subnets must be a whole number, got {self.random_subnets!r}")
         for name, (low, high) in _RANGES.items():
             require_number(name, getattr(self, name), low, high)
 

@@ -14,7 +14,7 @@ from latency_tables import INPUT, Node, Op, OpGraph
 from profilers import NORM_EPSILON, executed_graph, expand, graph_parameters, ops
 
 FloatArray = npt.NDArray[np.float32]
-_PASSES = ("activation", "global_pool", "pool", "scale")
+_PASSES = ("activation", "global_pool", "pool", "scale", "softmax")
 """Ops between a layer and the output that leave its channels the classes'."""
 
 
@@ -188,11 +188,16 @@ def _renamed(graph: OpGraph, names: Mapping[str, str]) -> OpGraph:
     return OpGraph(graph.input_shape, nodes, tuple(names[name] for name in graph.outputs))
 
 
+def _keeps_channels(op: Op) -> bool:
+    """Return whether an op behind the last layer leaves its channels the classes'."""
+    return op.kind in _PASSES or (op.kind == "reshape" and op.inputs[0][0] == op.output[0])
+
+
 def _to_put_back(graph: OpGraph) -> dict[str, str]:
     """Find convolutions of feature maps without a batch norm, but not the one that gives the classes."""
     by_name = {node.name: node for node in graph.nodes}
     last = by_name.get(graph.outputs[0])
-    while last is not None and last.op.kind in _PASSES:
+    while last is not None and _keeps_channels(last.op):
         last = by_name.get(last.inputs[0])
     return {
         node.name: node.op.word("norm")

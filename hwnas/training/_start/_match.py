@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +55,7 @@ def match_weights(file: WeightsFile, space: Space) -> MatchedWeights:
     tensors = _own_names(file, targets) if how == _BY_NAMES or not pairs else {}
     for node, layer in pairs.items():
         tensors |= _node_tensors(node, layer, targets)
-    tensors, notes = _without_misfits(tensors, targets, list(shapes)[-1])
+    tensors, notes = _without_misfits(tensors, targets, _classifiers(shapes))
     if not tensors:
         raise EvaluatorError(
             f"--weights {file.source}: none of its {len(file.tensors)} tensors ({_some(file.tensors)}) matches a "
@@ -115,19 +115,24 @@ def _node_tensors(node: str, layer: Layer, targets: Mapping[str, Parameter]) -> 
     return {f"{node}.{kind}": array for kind, array in tensors.items()}
 
 
+def _classifiers(shapes: Mapping[str, tuple[int, ...]]) -> set[str]:
+    """Return the nodes that give classes: the last one, and those of that name (detectors end with boxes)."""
+    return {list(shapes)[-1], *(node for node in shapes if node.rpartition(".")[2] == "classes")}
+
+
 def _without_misfits(
-    tensors: Mapping[str, FloatArray], targets: Mapping[str, Parameter], classifier: str
+    tensors: Mapping[str, FloatArray], targets: Mapping[str, Parameter], classifiers: Collection[str]
 ) -> tuple[dict[str, FloatArray], list[str]]:
     """Return the tensors that their weights can hold, brought to their rank, and notes on the others."""
     kept: dict[str, FloatArray] = {}
     notes, misfits = [], []
-    classes = targets[f"{classifier}.weight"].shape[0]
     for name, array in tensors.items():
         node = name.rpartition(".")[0]
         want = targets.get(name)
-        if node == classifier and array.shape[:1] != (classes,):
+        classes = targets[f"{node}.weight"].shape[0] if node in classifiers else None
+        if classes is not None and array.shape[:1] != (classes,):
             if name.endswith(".weight") and array.ndim:
-                notes.append(f"weights: {classifier} has {len(array)} classes in the file and {classes} here; left out")
+                notes.append(f"weights: {node} has {len(array)} classes in the file and {classes} here; left out")
             continue
         fitted = array if want is None else _of_rank(array, want)
         if fitted is None:

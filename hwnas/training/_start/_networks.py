@@ -6,13 +6,16 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from hwnas.spaces import Architecture, Space
 from hwnas.tasks import Task
+from hwnas.training._cover import largest_parameters
 from hwnas.training._loop import compute_threads
 from hwnas.training._start._fill import filled
 from hwnas.training._supernet import Supernet
 from hwnas.training._supernet_training import load_initial
+from hwnas.training._trim import cut_tensor
 from profilers import graph_parameters, initial_value
 
 FloatArray = npt.NDArray[np.float32]
@@ -33,6 +36,7 @@ class StartingNetworks:
         self, space: Space, task: Task, initial: Mapping[str, FloatArray], seed: int, *, threads: int | None = None
     ) -> None:
         self._supernet = Supernet(space, seed=seed)
+        self._largest = largest_parameters(space)
         with compute_threads(threads):
             self._initial = load_initial(self._supernet, initial, task)
 
@@ -40,8 +44,11 @@ class StartingNetworks:
         """Return weights of one network, and its statistics where the initial weights have them."""
         graph = self._supernet.space.graph(arch)
         weights = {name: tensor.detach().numpy() for name, tensor in self._supernet.weights(arch).items()}
+        segments = self._supernet.space.weight_segments(arch)
         rng = np.random.default_rng(0)  # statistics start as constants
         for name, parameter in graph_parameters(graph):
             if not parameter.trainable and name in self._initial:
-                weights[name] = filled(initial_value(parameter, rng), self._initial[name], parameter)
+                whole = self._largest[name]
+                full = torch.from_numpy(filled(initial_value(whole, rng), self._initial[name], whole))
+                weights[name] = cut_tensor(full, parameter, name, segments.get(name)).numpy()
         return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in weights.items()}

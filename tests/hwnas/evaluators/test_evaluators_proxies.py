@@ -82,6 +82,15 @@ def test_naswot_counts_the_rectifiers_that_agree() -> None:
     assert _proxies.naswot(graph, x, loss_of(labels), 3) == pytest.approx(np.linalg.slogdet(agree)[1], rel=1e-6)
 
 
+@pytest.mark.parametrize("act", ["relu", "relu6", "hswish", "silu", "gelu"])
+def test_naswot_knows_every_activation_that_keeps_the_sign(act: str) -> None:
+    builder = GraphBuilder((1, 8, 8))
+    x = builder.add("conv", ops.conv((1, 8, 8), 6, 3, act=act), INPUT)
+    graph = builder.build(builder.add("classes", ops.linear(builder.shape(x), 10), x))
+    images, labels = batch()
+    assert math.isfinite(_proxies.naswot(graph, images, loss_of(labels), 3))
+
+
 def test_gradnorm_sums_the_norms_of_the_weights_gradients() -> None:
     for graph in (chain("batch"), cells().graph(cells().sample(1, np.random.default_rng(0))[0])):
         x, labels = batch()

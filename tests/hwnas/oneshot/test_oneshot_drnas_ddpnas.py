@@ -12,6 +12,7 @@ from hwnas._errors import BudgetError, HwnasError
 from hwnas.oneshot import ExpectedCost, Solver
 from hwnas.oneshot._methods import METHODS, make_method, method_options, parse_method_options
 from hwnas.oneshot._tabular import TabularExpectation, learn_tabular
+from hwnas.spaces import make_space
 
 EPOCHS, STEPS = 20, 10
 LEARNERS = ("drnas", "ddpnas")
@@ -266,3 +267,27 @@ def test_options_are_checked_and_read():
         parse_method_options("drnas", ["lr=1", "lr=2"])
     with pytest.raises(HwnasError, match="epochs must be 1 or more, got 0"):
         make_method("drnas", space, epochs=0)
+
+
+@pytest.mark.parametrize("bad", [math.nan, -math.inf, None])
+def test_what_has_no_value_is_not_the_best_where_less_is_better(bad):
+    space, rng = make_space("resnet", image_size=8, image_channels=1), np.random.default_rng(0)
+    method = make_method("ddpnas", space, epochs=4, sweeps=1)
+    drawn = []
+    for epoch in range(4):
+        method.begin_epoch(epoch, rng)
+        drawn.append(space.encode(method.judged()))
+        method.end_epoch(epoch, bad if epoch == 3 else -0.5, rng)
+    for column, vector in enumerate(method.distribution()):
+        code = drawn[3][column]
+        if all(code != codes[column] for codes in drawn[:3]):
+            assert vector[code] < vector.max()
+
+
+def test_a_stage_without_any_value_changes_nothing():
+    space, rng = make_space("resnet", image_size=8, image_channels=1), np.random.default_rng(0)
+    method = make_method("ddpnas", space, epochs=4, sweeps=1)
+    for epoch in range(4):
+        method.begin_epoch(epoch, rng)
+        method.end_epoch(epoch, math.nan, rng)
+    assert all(bool(torch.isfinite(vector).all()) for vector in method.distribution())

@@ -72,6 +72,64 @@ def test_a_stage_that_halves_the_image_can_be_absent():
     assert used == set(space.ops())
 
 
+def declared(nodes, choices, **settings):
+    """A declaration for images of 8 pixels that ends in a pooling of the node `last`."""
+    return {
+        "format": "hwnas-space",
+        "version": 1,
+        "name": "made",
+        "settings": {"classes": 10, **settings},
+        "input": [1, 8, 8],
+        "choices": choices,
+        "nodes": [*nodes, {"name": "pooled", "op": "global_pool", "inputs": ["last"], "attributes": {}}],
+        "output": "pooled",
+    }
+
+
+def test_what_reads_a_sum_merges_with_what_makes_its_parts():
+    conv = {"channels": 16, "kernel": 3}
+    nodes = [
+        {"name": "stem", "op": "conv", "inputs": ["input"], "attributes": {**conv, "act": "relu"}},
+        {"name": "a", "op": "conv", "inputs": ["stem"], "attributes": {**conv, "kernel": {"choice": "kernel"}}},
+        {"name": "plus", "op": "add", "inputs": ["a", "stem"]},
+        {"name": "act", "op": "activation", "inputs": ["plus"], "attributes": {"function": {"choice": "function"}}},
+        {"name": "last", "op": "conv", "inputs": ["act"], "attributes": conv},
+    ]
+    choices = [{"name": "kernel", "values": [3, 5]}, {"name": "function", "values": ["relu", "hswish"]}]
+    space = make_space("declared", declaration=declared(nodes, choices))
+    require_sound(space)
+    for arch in space.sample(4, np.random.default_rng(0)):
+        assert set(space.graph(arch).op_counts) <= set(space.ops())
+
+
+@pytest.mark.parametrize("maker", ["concat", "join"])
+def test_tensors_can_be_put_side_by_side(maker):
+    conv = {"channels": 8, "kernel": {"choice": "kernel"}}
+    nodes = [
+        {"name": "one", "op": "conv", "inputs": ["input"], "attributes": conv},
+        {"name": "two", "op": "conv", "inputs": ["one"], "attributes": conv},
+        {"name": "last", "op": maker, "inputs": ["one", "two", "one"]},
+    ]
+    choices = [{"name": "kernel", "values": [1, 3]}]
+    require_sound(make_space("declared", declaration=declared(nodes, choices)))
+
+
+def test_ops_that_need_lists_are_no_ops_of_declarations():
+    nodes = [{"name": "last", "op": "transpose", "inputs": ["input"], "attributes": {"axes": 0}}]
+    with pytest.raises(hwnas.HwnasError, match="must be one of activation, add, concat"):
+        make_space("declared", declaration=declared(nodes, [{"name": "unused", "values": [1, 2]}]))
+
+
+def test_a_setting_may_be_zero_by_default():
+    conv = {"channels": {"setting": "extra", "plus": 8}, "kernel": {"choice": "kernel"}}
+    nodes = [{"name": "last", "op": "conv", "inputs": ["input"], "attributes": conv}]
+    content = declared(nodes, [{"name": "kernel", "values": [1, 3]}], extra=0)
+    space = make_space("declared", declaration=content)
+    assert make_space("declared", **space.settings).settings == space.settings
+    with pytest.raises(hwnas.HwnasError, match="extra must be a whole number of 1-65,536, got -1"):
+        make_space("declared", declaration=content, extra=-1)
+
+
 def test_settings_take_the_place_of_defaults():
     space = make_space(str(EXAMPLE), classes=7, image_size=8)
     graph = space.graph(space.sample(1, np.random.default_rng(0))[0])

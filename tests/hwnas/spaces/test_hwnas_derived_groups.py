@@ -129,6 +129,15 @@ def test_norms_behind_convolutions_become_theirs(norm):
     assert [node.op.word("norm") for node in prepared.graph.nodes if node.op.kind == "conv"] == ["batch", "batch"]
 
 
+@pytest.mark.parametrize("end", ["reshape", "softmax"])
+def test_no_norm_is_put_behind_the_convolution_that_gives_the_classes(end):
+    net = Net((3, 8, 8), norm="bias")
+    x = net.act("relu", net.conv("classes", net.conv("conv", INPUT, 16, 3), 10))
+    x = net.add("pool", ops.global_pool(net.shape(x)), x)
+    x = net.add("end", ops.reshape(net.shape(x), (10,)) if end == "reshape" else ops.softmax(net.shape(x)), x)
+    assert prepare(net.build(x)).put_back == {"conv": "bias"}
+
+
 def test_dense_blocks_read_every_group_that_was_written():
     found = layout(dense_block(layers=3))
     assert [part.group for part in found.read["layer2.a"]] == ["stem", "layer0.b", "layer1.b"]

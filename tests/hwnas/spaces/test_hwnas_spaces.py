@@ -17,10 +17,13 @@ from hypothesis import strategies as st
 
 from hwnas import HwnasError
 from hwnas._costs._space_costs import SpaceCosts, cheapest_network
-from hwnas.spaces import Architecture, make_space, space_defaults, space_names
+from hwnas.oneshot import solve, uniform
+from hwnas.spaces import Architecture, Choice, Space, Term, make_space, space_defaults, space_names
 from hwnas.spaces._cells import cell_signature
 from hwnas.testing import check_space
-from latency_tables import SESSION, CacheCurve, Entry, LatencyTable
+from hwnas.training import Supernet
+from latency_tables import INPUT, SESSION, CacheCurve, Entry, GraphBuilder, LatencyTable
+from profilers import ops
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "scripts" / "example_space.json"
 SPACES = {
@@ -283,3 +286,52 @@ def test_a_space_says_what_it_takes_from_a_task(name, chosen, expected):
 
 def test_images_of_8_pixels_are_also_offered_at_16():
     assert space_defaults("mobilenetv3", Images((1, 8, 8)), {})["resolution"] == [8, 16]
+
+
+class Chain(Space):
+    """Two convolutions behind a fixed stem; at most one of them is wide."""
+
+    name = "chain"
+
+    @property
+    def choices(self):
+        return Choice("first", (8, 32)), Choice("second", (8, 32))
+
+    @property
+    def terms(self):
+        return Term("stem", ()), Term("one", (0,)), Term("two", (1,))
+
+    def valid_codes(self, codes):
+        return np.asarray(codes).sum(axis=1) < 2
+
+    def term_graph(self, term, arch):
+        builder = GraphBuilder((1, 8, 8) if term.name == "stem" else (16, 8, 8))
+        return builder.build(self._part(builder, term.name, INPUT, arch))
+
+    def graph(self, arch):
+        builder, x = GraphBuilder((1, 8, 8)), INPUT
+        for term in self.terms:
+            x = self._part(builder, term.name, x, arch)
+        return builder.build(x)
+
+    def _part(self, builder, name, x, arch):
+        if name == "stem":
+            return builder.add("stem", ops.conv(builder.shape(x), 16, 3, act="relu"), x)
+        width = arch.values[name == "two"]
+        x = builder.add(name, ops.conv(builder.shape(x), width, 3, act="relu"), x)
+        x = builder.add(f"{name}.mixed", ops.conv(builder.shape(x), 16, act="relu"), x)
+        if name == "one":
+            return x
+        x = builder.add("pool", ops.global_pool(builder.shape(x)), x)
+        return builder.add("classes", ops.linear(builder.shape(x), 10), x)
+
+
+def test_a_space_may_have_a_fixed_part_and_forbid_what_is_largest():
+    space = Chain()
+    check_space(space)
+    shared = {name: tuple(tensor.shape) for name, tensor in Supernet(space).shared().items()}
+    assert (shared["one.weight"], shared["two.weight"]) == ((32, 16, 3, 3), (32, 16, 3, 3))
+    used = {op for arch in ((8, 8), (8, 32), (32, 8)) for op in space.graph(Architecture(arch)).op_counts}
+    assert set(space.ops()) == used
+    solution = solve(uniform(space), {"macs": 1e9}, SpaceCosts(space, None))
+    assert bool(space.valid_codes(np.array([solution.codes]))[0])

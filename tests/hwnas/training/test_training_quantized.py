@@ -50,3 +50,20 @@ def test_a_file_for_more_images_than_there_are_is_tested_on_what_there_is(task):
         for batch in (1, 7, task.size("test") + 1, 500)
     }
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("count", [40, 256, 300, 511, 1000])
+def test_ranges_come_from_the_whole_train_part(monkeypatch, count):
+    seen = []
+
+    class Counting(ImageClassification):
+        def size(self, part):
+            return count
+
+        def inputs(self, part, indices, shape):
+            seen.extend(indices.tolist())
+            return super().inputs(part, indices % 10, shape)
+
+    quantized(build_onnx(GRAPH, WEIGHTS), Counting(load_data("digits", limit=60)), (1, 8, 8))
+    assert len(seen) == len(set(seen)) == min(count, 256)
+    assert (seen[0], seen[-1] >= count - 1 - count // 256) == (0, True)

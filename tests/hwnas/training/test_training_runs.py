@@ -19,7 +19,9 @@ from hwnas.tasks._pixel_tensors import prepare_images
 from hwnas.training import (
     Recipe,
     StepProgress,
+    Subnet,
     Supernet,
+    Teacher,
     default_recipe,
     score_network,
     score_onnx,
@@ -29,7 +31,8 @@ from hwnas.training import (
 from hwnas.training._average import WeightAverage
 from hwnas.training._checkpoint import save_checkpoint
 from hwnas.training._loop import compute_threads, learning_rate
-from profilers import GraphModule, build_onnx, graph_parameters
+from latency_tables import INPUT, GraphBuilder, OpGraph
+from profilers import GraphModule, OperatorError, build_onnx, graph_parameters, ops
 
 BASE: dict[str, object] = {"epochs": 3, "batch_size": 20, "learning_rate": 0.05}
 
@@ -183,6 +186,36 @@ def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"checkpoint {file}: belongs to training network, not supernet; use another folder or remove it to train again"
     )
+
+
+def test_a_checkpoint_of_a_training_with_a_teacher_or_another_wiring_is_refused(tmp_path: Path) -> None:
+    def net(*joined: str) -> OpGraph:
+        builder, x = GraphBuilder((1, 8, 8)), INPUT
+        for name in "abc":
+            x = builder.add(name, ops.conv(builder.shape(x), 4, 3, act="relu"), x)
+        x = builder.add("joined", ops.concat((4, 8, 8), (4, 8, 8)), *joined)
+        x = builder.add("pool", ops.global_pool(builder.shape(x)), x)
+        return builder.build(builder.add("classes", ops.linear(builder.shape(x), 10), x))
+
+    graph, task, file = net("a", "c"), digits_task(), tmp_path / "x.pt"
+    recipe = default_recipe(task, epochs=1)
+    teacher = Teacher.of(Subnet.of_arrays(graph, train_network(graph, task, recipe, seed=1).arrays()))
+    train_network(graph, task, recipe, teacher=teacher, checkpoint=file)
+    with pytest.raises(EvaluatorError, match=r"belongs to teacher .*, not None"):
+        train_network(graph, task, recipe, checkpoint=file)
+    file.unlink()
+    train_network(graph, task, recipe, checkpoint=file)
+    with pytest.raises(EvaluatorError, match="belongs to wiring"):
+        train_network(net("b", "c"), task, recipe, checkpoint=file)
+
+
+def test_a_batch_of_one_is_one_line() -> None:
+    builder, x = GraphBuilder((1, 8, 8)), INPUT
+    x = builder.add("pool", ops.global_pool((1, 8, 8)), x)
+    x = builder.add("conv", ops.conv((1, 1, 1), 4), x)
+    graph = builder.build(builder.add("classes", ops.linear((4, 1, 1), 10), x))
+    with pytest.raises(OperatorError, match="give a batch size of 2 or more"):
+        train_network(graph, digits_task(), default_recipe(digits_task(), epochs=1, batch_size=1))
 
 
 def test_damaged_checkpoint_and_unwritable_folder(tmp_path: Path) -> None:
@@ -394,6 +427,7 @@ def test_default_recipe_follows_the_data() -> None:
             "weight_decay, clip, average, random_subnets, sampling, candidates, teacher_weight, taught_by, "
             "train_precision, small_first, label_smoothing, shift, flip, cutout, mixup, randaugment",
         ),
+        ({"random_subnets": 1.5}, "training: random_subnets must be a whole number, got 1.5"),
         ({"epochs": 0}, "training: epochs must be a positive integer, got 0"),
         ({"batch_size": 2.5}, "training: batch_size must be a positive integer, got 2.5"),
         ({"optimizer": "lamb"}, "training: unknown optimizer 'lamb'; known: sgd, adamw"),

@@ -11,13 +11,14 @@ from training_toys import digits_task, mobile
 from weight_files import resnet, timm_mobilenetv3, torchvision_mobilenetv3, with_header, written
 
 from hwnas._errors import EvaluatorError
-from hwnas.spaces import ChoiceGraph, ChoiceGraphSpace, make_space
+from hwnas.spaces import Architecture, ChoiceGraph, ChoiceGraphSpace, derive, make_space
 from hwnas.training import StartingNetworks, Subnet, Supernet, match_weights, parse_weights, read_weights
 from hwnas.training._batches import sample_batches
 from hwnas.training._cover import largest_parameters
 from hwnas.training._start._fill import filled, starting_weights
 from hwnas.training._start._norms import with_norms
-from profilers import NORM_EPSILON, Parameter, build_onnx, graph_parameters, ops
+from latency_tables import INPUT, GraphBuilder
+from profilers import NORM_EPSILON, Parameter, build_onnx, graph_parameters, ops, random_weights
 
 EPSILON = 1e-3 - NORM_EPSILON
 """What torchvision's MobileNetV3 adds to a variance more than our norms do."""
@@ -126,6 +127,17 @@ def test_another_number_of_classes_is_left_out_and_said():
     assert matched.lines[1:] == ("weights: head.classes has 1000 classes in the file and 10 here; left out",)
     assert not any(name.startswith("head.classes") for name in matched.tensors)
     assert "; random: head.classes, " in matched.lines[0]
+
+
+def test_the_classes_of_a_detector_are_left_out_though_boxes_come_last():
+    spaces = [
+        make_space("fpn", resolution=64, channels=8, width=0.5, pyramid="fcos", classes=count) for count in (6, 3)
+    ]
+    tensors = {name: tensor.detach().numpy() for name, tensor in Supernet(spaces[0]).shared().items()}
+    matched = match_weights(parse_weights(written(tensors), "x"), spaces[1])
+    assert matched.lines[1:] == ("weights: classes has 6 classes in the file and 3 here; left out",)
+    assert {"boxes.weight"} < set(matched.tensors)
+    assert not any(name.startswith("classes.") for name in matched.tensors)
 
 
 def test_a_wrapped_state_dict_loses_its_prefix():
@@ -276,6 +288,29 @@ def test_networks_start_as_parts_of_the_initial_supernet(trained):
     described = dict(graph_parameters(space.graph(arch)))
     for name, array in own.items():
         np.testing.assert_array_equal(array, filled(np.zeros_like(array), weights[name], described[name]))
+
+
+def test_statistics_behind_a_concatenation_are_those_of_its_channels():
+    builder, x = GraphBuilder((1, 8, 8)), INPUT
+    parts = []
+    for name in "ab":
+        x = builder.add(name, ops.conv(builder.shape(x), 16, 3, act="relu"), x)
+        parts.append(x)
+    x = builder.add("joined", ops.concat((16, 8, 8), (16, 8, 8)), *parts)
+    x = builder.add("norm", ops.norm((32, 8, 8), act="relu"), x)
+    x = builder.add("mixed", ops.conv((32, 8, 8), 16), x)
+    x = builder.add("pool", ops.global_pool((16, 8, 8)), x)
+    graph = builder.build(builder.add("classes", ops.linear((16, 1, 1), 10), x))
+    weights = random_weights(graph, 0)
+    weights |= dict.fromkeys(("norm.gamma", "norm.beta", "norm.mean"), np.arange(1, 33, dtype=np.float32))
+    derived = derive(graph, weights, importance="l2")
+    space = derived.space
+    narrow = Architecture(
+        tuple(choice.values[0] if choice.name == "a.width" else choice.values[-1] for choice in space.choices)
+    )
+    for arch in (narrow, space.largest):
+        start = StartingNetworks(space, digits_task(), derived.weights, 0)(arch)
+        np.testing.assert_array_equal(start["norm.mean"], start["norm.gamma"])
 
 
 def test_a_supernet_keeps_what_the_file_lacks(trained):
