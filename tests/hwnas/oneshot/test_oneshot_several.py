@@ -63,7 +63,7 @@ def trained(folder, *, method="dmasking", aims=None, stop=None, options=None):
 
 def learned(folder):
     """Everything of a checkpoint that does not depend on the clock."""
-    state = load_checkpoint(folder / "supernet.pt", {})
+    state = load_checkpoint(folder / "supernet.pt", {}, whole=False)
     state["companion"]["record"].pop("seconds")
     return content_digest(state)
 
