@@ -74,7 +74,9 @@ def draw_inputs(model: onnx.ModelProto, given: Mapping[str, float], seed: int = 
         except KeyError:
             raise UnsupportedGraphError(f"input {value.name!r} has no type that ONNX knows") from None
         shape = tuple(axis.dim_value for axis in tensor.shape.dim)
-        if dtype == np.dtype(object) or dtype.kind not in "fiub":
+        if dtype == np.dtype(object):
+            raise UnsupportedGraphError(f"input {value.name!r} holds no numbers, which cannot be measured")
+        if dtype.kind not in "fiub":
             raise UnsupportedGraphError(
                 f"input {value.name!r} holds {dtype.name}; hwnas can feed floats of 16-64 bits, integers and booleans"
             )
