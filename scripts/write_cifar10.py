@@ -203,15 +203,19 @@ def full_section(record: dict[str, Any]) -> list[str]:
         "",
         *wrapped(
             f"""`scripts/cifar10.py --scale full`: all networks are trained for {settings["epochs"]} epochs on the whole
-            train set, with the same recipe and {settings["seeds"]} seeds, and judged once on
-            {record["test_images"]:,} test images. Searches evaluated {settings["samples"]} networks each, on supernets
-            of {settings["supernet_epochs"]} epochs. Latencies were measured on {record["cpu"]}, one thread, all
-            networks in the same rounds. Everything {"so far " if record["networks_left"] else ""}took
+            train set, the first {settings["small_first"]:.0%} of them on
+            [smaller images](training.md#smaller-images-first), with the same recipe and {settings["seeds"]} seeds, and
+            judged once on {record["test_images"]:,} test images. Searches evaluated {settings["samples"]} networks
+            each, on supernets of {settings["supernet_epochs"]} epochs. Latencies were measured on {record["cpu"]}, one
+            thread, all networks in the same rounds. Everything {"so far " if record["networks_left"] else ""}took
             {record["core_seconds"] / 3600:.1f} core-hours.
             {flatness(record["networks"])}"""
         ),
         *(
-            wrapped(f"The experiment is not finished: {record['networks_left']} networks are not trained yet.")
+            wrapped(
+                f"The experiment is not finished: {record['networks_left']} networks are not trained yet, so some rows "
+                "have one seed."
+            )
             if record["networks_left"]
             else ()
         ),
