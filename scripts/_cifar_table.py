@@ -15,6 +15,8 @@ LAMOO_PARAMS, LAMOO_ACCURACY = 1.62e6, 0.9736
 """LaMOO's published network on CIFAR-10 (Zhao et al. 2022), which was trained for far longer."""
 LAST_EPOCHS = 5
 """Epochs at the end of a training over which its loss must be flat."""
+MLPERF_TARGET = 0.85
+"""Accuracy that MLPerf Tiny asks of the smaller reference (Banbury et al. 2021, arXiv 2106.07597)."""
 HIGH = 0.91
 """Accuracy that a network faster than the larger reference should have."""
 _METHODS = {"latency": "hwnas", "macs": "hwnas, `--minimize macs`", "random": "random search"}
@@ -114,11 +116,17 @@ def findings(rows: Sequence[Row]) -> list[str]:
             )
         else:
             lines.append(f"No network of hwnas is as accurate as {reference}.")
-    for rival in ("macs", "random"):
+    small = by_kind.get(("baseline", REFERENCES[0], ""))
+    if small and small["test"] < MLPERF_TARGET:
+        lines.append(
+            f"{REFERENCES[0]} reaches {small['test']:.2%}. MLPerf Tiny asks {MLPERF_TARGET:.0%} of it, after a longer "
+            "training: these trainings end flat, but early."
+        )
+    for rival, name in (("macs", "the search on MACs"), ("random", "a random search")):
         pairs = [(row, by_kind.get((rival, "", row["goal"]))) for row in ours]
         texts = [f"{_goal(row['goal'])} {_against(row, other)}" for row, other in pairs if other]
         if texts:
-            lines.append(f"The search on measured latency against {_METHODS[rival]}: {'; '.join(texts)}.")
+            lines.append(f"The search on measured latency against {name}: {'; '.join(texts)}.")
     lines += [*_parts_of_the_gain(by_kind), *_high(ours, by_kind.get(("baseline", REFERENCES[1], "")))]
     small = [row for row in rows if row["params"] <= LAMOO_PARAMS]
     if small:
@@ -199,11 +207,14 @@ def markdown(rows: Sequence[Row]) -> list[str]:
 def draw_full(record: Row, path: Path) -> None:
     """Draw accuracy over measured latency: filled in float32, hollow in int8."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import StrMethodFormatter
 
-    figure = Figure(figsize=(8, 4.6), dpi=110, layout="constrained")
+    figure = Figure(figsize=(9, 4.6), dpi=110, layout="constrained")
     axes = figure.subplots()
     for kind, colour in _COLOURS.items():
         rows = [row for row in record["rows"] if row["kind"] == kind]
+        if not rows:
+            continue
         label = _METHODS.get(kind, {"plain": "plain recipe"}.get(kind, kind)).replace("`", "")
         for prefix, face in (("", colour), ("int8_", "none")):
             x, y = [row[f"{prefix}median_ms"] for row in rows], [row[f"{prefix}test"] for row in rows]
@@ -211,12 +222,14 @@ def draw_full(record: Row, path: Path) -> None:
             axes.scatter(x, y, s=26, facecolors=face, edgecolors=colour, label=text)
     for row in record["rows"]:
         if row["kind"] == "baseline":
-            axes.text(row["median_ms"], row["test"], f" {row['family']}", fontsize=7, va="top")
+            axes.text(row["median_ms"], row["test"], f"{row['family']}  ", fontsize=7, va="center", ha="right")
     axes.set_xscale("log")
+    for axis_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        axis_formatter(StrMethodFormatter("{x:.3g}"))
     axes.set_xlabel("measured latency, median of one thread (ms)")
     axes.set_ylabel("test accuracy (mean of seeds)")
     axes.grid(color="#e6e9ec", linewidth=0.6)
-    axes.legend(frameon=False, fontsize=7)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=7)
     save_figure(figure, path)
 
 
