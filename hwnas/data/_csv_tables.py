@@ -77,7 +77,7 @@ def read_tables(root: Path, reading: Reading, notes: list[str]) -> tuple[Columns
         try:
             table = read_csv(Path(path))
             if columns is None:
-                name = "" if root.is_file() else Path(path).relative_to(root).as_posix()
+                name = None if root.is_file() else _name_in(root, path)
                 columns = _columns_of(name, table, reading, label, notes)
             recordings += _recordings(root, (path, part, label), table, columns, reading)
         except RecordingError as error:
@@ -110,11 +110,17 @@ def _named_files(root: Path, reading: Reading, notes: list[str]) -> list[tuple[s
     return list(zip(files.paths, files.parts.tolist(), labels, strict=True))
 
 
-def _columns_of(name: str, table: Table, reading: Reading, folder_label: str | None, notes: list[str]) -> Columns:
+def _name_in(root: Path, path: str) -> str:
+    return path if root.is_file() else Path(path).relative_to(root).as_posix()
+
+
+def _columns_of(
+    name: str | None, table: Table, reading: Reading, folder_label: str | None, notes: list[str]
+) -> Columns:
     """Return what the columns of the first file are; the other files must have the same channels.
 
     Args:
-        name: Path of the file in the folder; empty where there is no folder.
+        name: Path of the file in the folder; None where there is no folder.
         table: The file.
         reading: What the user says of the columns.
         folder_label: Its class, if folders state it.
@@ -127,7 +133,7 @@ def _columns_of(name: str, table: Table, reading: Reading, folder_label: str | N
         except RecordingError as error:
             raise RecordingError(f"{error}; name the column of labels: --label-column NAME") from None
     group = reading.split_by if reading.split_by in table.names else None
-    if group is not None and not table.named and group_in_name(name, group) is not None:
+    if group is not None and name is not None and not table.named and group_in_name(name, group) is not None:
         group = None  # a part of files' names has precedence over the number of a column
     if reading.columns:
         return Columns(tuple(table.names[table.index(name)] for name in reading.columns), label, group)
@@ -153,8 +159,7 @@ def _recordings(
         raise RecordingError("holds numbers beyond 3e38; scale the columns")
     labels = [folder_label or ""] if columns.label is None else table.texts(columns.label)
     if columns.group is None:
-        name = path if root.is_file() else Path(path).relative_to(root).as_posix()
-        group = "" if reading.split_by is None else group_of(path, name, reading.split_by)
+        group = "" if reading.split_by is None else group_of(path, _name_in(root, path), reading.split_by)
         return [TableRecording(path, part, group, values, labels)]
     recordings, first = [], 0
     for group, rows in groupby(table.texts(columns.group)):

@@ -302,6 +302,14 @@ def test_columns_that_count_are_a_header(tmp_path):
         assert (len(table.lines), table.names) == (count, ("1", "2", "3")[:width])
 
 
+def test_the_number_of_a_column_of_one_file_is_no_part_of_a_name(tmp_path):
+    lines = [(labelled(tmp_path / "x", header=False) / f"r{i}.csv").read_text() for i in range(4)]
+    rows = [",".join([cells[-1], *cells[:-1]]) for cells in (row.split(",") for row in "".join(lines).splitlines())]
+    (tmp_path / "1_2.csv").write_text("\n".join(rows))
+    data = load(tmp_path / "1_2.csv", window=20, label_column="5", columns=["3", "4"], split_by="1", hold_out=["s1"])
+    assert (data.classes, len(data.test)) == (("run", "walk"), 9)
+
+
 def test_a_number_is_a_part_of_names_before_it_is_a_column(tmp_path):
     rng = np.random.default_rng(0)
     for subject, take in itertools.product(range(4), range(2)):
