@@ -222,7 +222,9 @@ class Experiment:
         Raises:
             SystemExit: Some are not trained.
         """
-        return trained_networks(self.results, self.scale, so_far=last.what == SO_FAR)
+        get = self.results.get if last.what == SO_FAR else self.results.need
+        results = {job: get(job) for job in networks_of(self.scale)}
+        return {job: result for job, result in results.items() if result is not None and "none" not in result}
 
     def _int8(self, job: Job) -> dict[str, Any]:
         """Quantise all networks; ranges come from the train set."""
@@ -256,21 +258,6 @@ class Experiment:
             for precision in PRECISIONS
         }
         return {"test": test, "images": self.parts.test.size("test")}
-
-
-def trained_networks(results: Results, scale: FullScale, *, so_far: bool) -> dict[Job, dict[str, Any]]:
-    """Return the results of all networks.
-
-    Args:
-        results: Where they are.
-        scale: Says which they are.
-        so_far: Whether networks that are not trained yet are left out.
-
-    Raises:
-        SystemExit: Some are not trained, and may not be left out.
-    """
-    get = results.get if so_far else results.need
-    return {job: result for job in networks_of(scale) if (result := get(job)) is not None and "none" not in result}
 
 
 def _graph(space: Space, arch: str) -> OpGraph:

@@ -28,6 +28,8 @@ NARROWED = tuple(family for family in FULL_BASELINES if family not in REFERENCES
 """Baselines at the largest width that is as fast as a reference."""
 BEST = "best"
 """The goal without a latency limit."""
+SO_FAR = "so-far"
+"""Marks the last jobs where they are done before all networks are trained."""
 TRAINED = ("found", "baseline", "plain")
 """Jobs that end with a network to compare."""
 _TRAIN, _SEARCH_TRAIN, _VALIDATION = 50_000, 40_000, 10_000
@@ -173,10 +175,6 @@ def phases_of(scale: FullScale) -> list[Phase[Job]]:
         Phase(found),
         *(Phase([job], alone=True) for job in last_jobs(so_far=False)),
     ]
-
-
-SO_FAR = "so-far"
-"""Marks the last jobs where they are done before all networks are trained."""
 
 
 def last_jobs(*, so_far: bool) -> list[Job]:

@@ -116,11 +116,11 @@ def findings(rows: Sequence[Row]) -> list[str]:
             )
         else:
             lines.append(f"No network of hwnas is as accurate as {reference}.")
-    small = by_kind.get(("baseline", REFERENCES[0], ""))
-    if small and small["test"] < MLPERF_TARGET:
+    smaller = by_kind.get(("baseline", REFERENCES[0], ""))
+    if smaller and smaller["test"] < MLPERF_TARGET:
         lines.append(
-            f"{REFERENCES[0]} reaches {small['test']:.2%}. MLPerf Tiny asks {MLPERF_TARGET:.0%} of it, after a longer "
-            "training: these trainings end flat, but early."
+            f"{REFERENCES[0]} reaches {smaller['test']:.2%}. MLPerf Tiny asks {MLPERF_TARGET:.0%} of it, after a "
+            "longer training: these trainings end flat, but early."
         )
     for rival, name in (("macs", "the search on MACs"), ("random", "a random search")):
         pairs = [(row, by_kind.get((rival, "", row["goal"]))) for row in ours]

@@ -152,7 +152,7 @@ class Mixture(nn.Module):
         alternatives: dict[Codes, Alternative] = {}
         for codes in product(*(range(self._space.cardinalities[column]) for column in mixed)):
             own = _with(row, mixed, codes)
-            number = node.form_of[own[node.guard] if node.guard is not None else 0]
+            number = node.form_number(own)
             form, table = node.forms[number], tables[number]
             op = None if table is None else table.ops.get(tuple(own[column] for column in table.columns))
             if form is None or (table is not None and op is None):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from inspect import Parameter, signature
@@ -95,6 +95,10 @@ class ChoiceNode:
         """Every tensor that some form reads or passes on, each once."""
         read = self.parts or tuple(name for form in self.forms if form is not None for name in form.inputs)
         return tuple(dict.fromkeys(read))
+
+    def form_number(self, codes: Sequence[int]) -> int:
+        """Return the index of the form that the codes of an architecture ``(d,)`` choose; not for a sum."""
+        return self.form_of[codes[self.guard] if self.guard is not None else 0]
 
 
 class ChoiceGraph:
@@ -256,7 +260,7 @@ class ChoiceGraph:
             SpaceError: The op reads other shapes than its inputs have.
         """
         values = {name: self._value(extent, codes) for name, extent in make.open.items()}
-        read = shapes if _takes_all_shapes(make.maker) else shapes[:1]
+        read = shapes if takes_all_shapes(make.maker) else shapes[:1]
         op = make.maker(*read, **make.fixed, **values)
         if op.inputs != shapes:
             raise SpaceError(
@@ -320,6 +324,6 @@ def _extent(value: Choice | Extent) -> Extent:
 
 
 @cache
-def _takes_all_shapes(maker: Callable[..., Op]) -> bool:
+def takes_all_shapes(maker: Callable[..., Op]) -> bool:
     """Return whether a maker takes the shape of each input, as that of a concatenation does."""
     return any(item.kind is Parameter.VAR_POSITIONAL for item in signature(maker).parameters.values())

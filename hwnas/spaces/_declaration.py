@@ -12,7 +12,7 @@ from typing import Any
 from hwnas._errors import SpaceError
 from hwnas.spaces._base import Choice, Value
 from hwnas.spaces._checked_json import Checked, shown
-from hwnas.spaces._choice_graph import Alternative, ChoiceGraph, Extent, Make, follow
+from hwnas.spaces._choice_graph import Alternative, ChoiceGraph, Extent, Make, follow, takes_all_shapes
 from hwnas.spaces._expression import MOST_EXTENT, Expression, Surroundings, read_expression
 from latency_tables import GraphError, Op, Shape, read_json
 from profilers import ProfilerError, ops, parts_of, primitive_of
@@ -104,10 +104,6 @@ def makers() -> dict[str, Callable[..., Op]]:
     }
 
 
-def _parameters(maker: str) -> list[inspect.Parameter]:
-    return list(inspect.signature(makers()[maker]).parameters.values())
-
-
 class _Reader:
     """Builds a choice graph from a declaration."""
 
@@ -183,7 +179,8 @@ class _Reader:
         maker = item["op"].one_of(sorted(makers()))
         inputs = [self._tensor(tensor) for tensor in item["inputs"].items(MOST_INPUTS)]
         given = item.get("attributes", {})
-        known = [each for each in _parameters(maker)[1:] if each.kind is not inspect.Parameter.VAR_POSITIONAL]
+        parameters = list(inspect.signature(makers()[maker]).parameters.values())[1:]
+        known = [each for each in parameters if each.kind is not inspect.Parameter.VAR_POSITIONAL]
         given.keys(
             required=[parameter.name for parameter in known if parameter.default is inspect.Parameter.empty],
             optional=[parameter.name for parameter in known if parameter.default is not inspect.Parameter.empty],
@@ -238,12 +235,12 @@ class _DeclaredOp:
         self.attributes, self.settings = attributes, settings
 
     def __call__(self, *shapes: Shape, chosen: Mapping[str, Value]) -> Op:
-        takes_all = any(each.kind is inspect.Parameter.VAR_POSITIONAL for each in _parameters(self.maker))
-        read = shapes if takes_all else shapes[:1]
+        maker = makers()[self.maker]
+        read = shapes if takes_all_shapes(maker) else shapes[:1]
         around = Surroundings(chosen, self.settings, shapes[0])
         values = {name: self._attribute(name, expression.value(around)) for name, expression in self.attributes.items()}
         try:
-            op = makers()[self.maker](*read, **values)
+            op = maker(*read, **values)
             weights = sum(p.size for part in parts_of(op) for p in primitive_of(part).parameters(part).values())
         except (GraphError, ProfilerError, TypeError, ValueError, ArithmeticError, IndexError) as error:
             text = ", ".join(f"{name}={value}" for name, value in values.items())

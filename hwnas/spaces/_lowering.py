@@ -109,7 +109,7 @@ class _Network:
         if node.parts is not None:
             self.tensors[node.name] = self._sum(node.name, node.parts)
             return
-        form = node.forms[node.form_of[self.codes[node.guard] if node.guard is not None else 0]]
+        form = node.forms[node.form_number(self.codes)]
         if form is None:
             self.tensors[node.name] = None
         elif form.make is None:

@@ -77,7 +77,7 @@ def _node(node: ChoiceNode, columns: tuple[int, ...], tables: ShapeTables, codes
         row = list(codes)
         for column, code in zip(columns, own, strict=True):
             row[column] = code
-        number = node.form_of[row[node.guard] if node.guard is not None else 0]
+        number = node.form_number(row)
         form, table = node.forms[number], tables.ops[node.name][number]
         op = None if table is None else table.ops.get(tuple(row[column] for column in table.columns))
         nothing = form is None or (table is not None and op is None)

@@ -129,7 +129,7 @@ class ShapeTables:
         listed: dict[Codes, Shape | None] = {}
         for row, own in self.codes(ordered, f"the shape of {node.name}"):
             if node.parts is None:
-                listed[own] = tables[node.form_of[row[node.guard] if node.guard is not None else 0]].at(row)
+                listed[own] = tables[node.form_number(row)].at(row)
                 continue
             shapes = {shape for table in tables if (shape := table.at(row)) is not None}
             if len(shapes) > 1:
@@ -183,7 +183,7 @@ def _present(nodes: Sequence[ChoiceNode], codes: Sequence[int]) -> set[str]:
         if node.parts is not None:
             present = any(part in there for part in node.parts)
         else:
-            form = node.forms[node.form_of[codes[node.guard] if node.guard is not None else 0]]
+            form = node.forms[node.form_number(codes)]
             present = form is not None and all(tensor in there for tensor in form.inputs)
         if present:
             there.add(node.name)

@@ -37,6 +37,7 @@ class Supernet(nn.Module):
         space: The space.
         largest: The network with the most MACs.
         smallest: The network with the fewest.
+        described: Every parameter of any network by ``"node.parameter"``, with its largest extents.
     """
 
     def __init__(self, space: Space, *, seed: int = 0) -> None:
@@ -45,8 +46,8 @@ class Supernet(nn.Module):
         self.largest = extreme_network(space, smallest=False)
         self.smallest = extreme_network(space, smallest=True)
         rng = np.random.default_rng([seed, 0])
-        self._described = largest_parameters(space)
-        for name, parameter in self._described.items():
+        self.described = largest_parameters(space)
+        for name, parameter in self.described.items():
             if parameter.trainable:
                 tensor = nn.Parameter(torch.from_numpy(initial_value(parameter, rng)))
                 self.register_parameter(name.replace(".", "/"), tensor)
@@ -65,7 +66,7 @@ class Supernet(nn.Module):
             for name, tensor in self.shared().items():
                 if name in initial:
                     given = np.asarray(initial[name], dtype=np.float32)
-                    weight = filled(tensor.detach().cpu().numpy(), given, self._described[name])
+                    weight = filled(tensor.detach().cpu().numpy(), given, self.described[name])
                     tensor.copy_(torch.from_numpy(weight))
 
     def forward(self, x: Tensor, arch: Architecture) -> Tensor:

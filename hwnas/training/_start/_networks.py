@@ -10,7 +10,6 @@ import torch
 
 from hwnas.spaces import Architecture, Space
 from hwnas.tasks import Task
-from hwnas.training._cover import largest_parameters
 from hwnas.training._loop import compute_threads
 from hwnas.training._start._fill import filled
 from hwnas.training._supernet import Supernet
@@ -36,19 +35,21 @@ class StartingNetworks:
         self, space: Space, task: Task, initial: Mapping[str, FloatArray], seed: int, *, threads: int | None = None
     ) -> None:
         self._supernet = Supernet(space, seed=seed)
-        self._largest = largest_parameters(space)
         with compute_threads(threads):
-            self._initial = load_initial(self._supernet, initial, task)
+            given = load_initial(self._supernet, initial, task)
+        rng = np.random.default_rng(0)  # statistics start as constants
+        self._statistics = {
+            name: torch.from_numpy(filled(initial_value(parameter, rng), given[name], parameter))
+            for name, parameter in self._supernet.described.items()
+            if not parameter.trainable and name in given
+        }
 
     def __call__(self, arch: Architecture) -> dict[str, FloatArray]:
         """Return weights of one network, and its statistics where the initial weights have them."""
         graph = self._supernet.space.graph(arch)
         weights = {name: tensor.detach().numpy() for name, tensor in self._supernet.weights(arch).items()}
         segments = self._supernet.space.weight_segments(arch)
-        rng = np.random.default_rng(0)  # statistics start as constants
         for name, parameter in graph_parameters(graph):
-            if not parameter.trainable and name in self._initial:
-                whole = self._largest[name]
-                full = torch.from_numpy(filled(initial_value(whole, rng), self._initial[name], whole))
-                weights[name] = cut_tensor(full, parameter, name, segments.get(name)).numpy()
+            if name in self._statistics:
+                weights[name] = cut_tensor(self._statistics[name], parameter, name, segments.get(name)).numpy()
         return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in weights.items()}
