@@ -19,7 +19,7 @@ from latency_tables import write_atomic
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGE = DOCS / "cifar10.md"
-SCALES = ("small", "full")
+SCALES = ("full", "small")
 SAMPLINGS = ("uniform", "bestup")
 COLOURS = {"uniform": "#8a94a0", "bestup": "#1f6fb4"}
 
