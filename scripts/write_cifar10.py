@@ -19,7 +19,9 @@ from latency_tables import write_atomic
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGE = DOCS / "cifar10.md"
-SCALES = ("full", "small")
+FULL_SCALES = {"full": "Scale `full`", "long": "Scale `full`, trained for longer"}
+"""Results of scale full and their headings; ``long`` are those of a second work directory, with more epochs."""
+SCALES = (*FULL_SCALES, "small")
 SAMPLINGS = ("uniform", "bestup")
 COLOURS = {"uniform": "#8a94a0", "bestup": "#1f6fb4"}
 
@@ -195,38 +197,50 @@ def section(scale: str, record: dict[str, Any]) -> list[str]:
     return [*lines, f"![Rank quality, and accuracy over latency]({picture(scale)})", ""]
 
 
-def full_section(record: dict[str, Any]) -> list[str]:
-    """Write the results of scale `full`."""
+def unfinished(name: str, record: dict[str, Any]) -> list[str]:
+    """Write what is not trained, or not for so long."""
+    left = record["networks_left"]
+    if name == "long":
+        return wrapped(
+            """These are networks that the searches above chose, and their rivals. Supernets, searches and choices are
+            the same; only the trainings of single networks are longer."""
+        )
+    if not left:
+        return []
+    return wrapped(f"The experiment is not finished: {left} networks are not trained yet, so some rows have one seed.")
+
+
+def full_section(name: str, record: dict[str, Any]) -> list[str]:
+    """Write the results of scale `full`, one of `FULL_SCALES`."""
     settings = record["settings"]
+    so_far = " so far" if record["networks_left"] else ""
+    cost = f"Everything{so_far} took" if name == "full" else "Together with supernets and searches this took"
+    change = "" if settings["epochs"] == FULL.epochs else f" --change epochs={settings['epochs']}"
     return [
-        "## Scale `full`",
+        f"## {FULL_SCALES[name]}",
         "",
         *wrapped(
-            f"""`scripts/cifar10.py --scale full`: all networks are trained for {settings["epochs"]} epochs on the whole
-            train set, the first {settings["small_first"]:.0%} of them on
+            f"""`scripts/cifar10.py --scale full{change}`: all networks are trained for {settings["epochs"]} epochs on
+            the whole train set, the first {settings["small_first"]:.0%} of them on
             [smaller images](training.md#smaller-images-first), with the same recipe and {settings["seeds"]} seeds, and
             judged once on {record["test_images"]:,} test images. Searches evaluated {settings["samples"]} networks
             each, on supernets of {settings["supernet_epochs"]} epochs. Latencies were measured on {record["cpu"]}, one
-            thread, all networks in the same rounds. Everything {"so far " if record["networks_left"] else ""}took
-            {record["core_seconds"] / 3600:.1f} core-hours.
+            thread, all networks in the same rounds. {cost} {record["core_seconds"] / 3600:.1f} core-hours.
             {flatness(record["networks"])}"""
         ),
+        *unfinished(name, record),
         *(
             wrapped(
-                f"The experiment is not finished: {record['networks_left']} networks are not trained yet, so some rows "
-                "have one seed."
+                """The space is [`resnet`](space.md#resnet): residual networks whose stages are dense or inverted.
+                ResNet-8 is one of them."""
             )
-            if record["networks_left"]
+            if name == "full"
             else ()
-        ),
-        *wrapped(
-            """The space is [`resnet`](space.md#resnet): residual networks whose stages are dense or inverted. ResNet-8
-            is one of them."""
         ),
         *markdown(record["rows"]),
         "",
         *(part for line in findings(record["rows"]) for part in wrapped(line)),
-        f"![Accuracy over measured latency]({picture('full')})",
+        f"![Accuracy over measured latency]({picture(name)})",
         "",
     ]
 
@@ -250,7 +264,7 @@ def page(records: Mapping[str, dict[str, Any]]) -> str:
     """Write the page with the results of all scales."""
     lines = ["# CIFAR-10", "", "Written by `scripts/write_cifar10.py` from `docs/results`; do not edit by hand.", ""]
     for scale, record in records.items():
-        lines += full_section(record) if scale == "full" else section(scale, record)
+        lines += full_section(scale, record) if scale in FULL_SCALES else section(scale, record)
     return "\n".join([*lines, *([] if "full" in records else to_come())])
 
 
@@ -264,7 +278,7 @@ def main() -> int:
     """Write the page and its pictures."""
     records = read()
     for scale, record in records.items():
-        (draw_full if scale == "full" else draw)(record, DOCS / picture(scale))
+        (draw_full if scale in FULL_SCALES else draw)(record, DOCS / picture(scale))
     write_atomic(PAGE, page(records))
     return 0
 

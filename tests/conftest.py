@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import count
 from pathlib import Path
 
 # one thread each: beside other work on the machine, threads that wait for each other take many times as long
@@ -34,10 +35,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("there is no NVIDIA GPU here")
 
 
+@pytest.fixture(scope="session")
+def _table_folders(tmp_path_factory):
+    """Paths of folders that do not exist yet: most tests need none, and thousands of folders take their time."""
+    place = tmp_path_factory.mktemp("tables")
+    return (place / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def _own_table_folder(tmp_path_factory, monkeypatch):
+def _own_table_folder(_table_folders, monkeypatch):
     """No test reads or writes the user's tables."""
-    monkeypatch.setenv("HWNAS_TABLES", str(tmp_path_factory.mktemp("tables")))
+    monkeypatch.setenv("HWNAS_TABLES", str(next(_table_folders)))
 
 
 @pytest.fixture(scope="session")

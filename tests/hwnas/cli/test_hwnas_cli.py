@@ -55,6 +55,16 @@ def fails(capsys):
     return run
 
 
+def kill_when(command, file, lines):
+    """Run a command and kill it as soon as a file has some lines."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (file.exists() and file.read_bytes().count(b"\n") >= lines):
+        assert process.poll() is None, "the command ended before it could be killed"
+        time.sleep(0.005)  # the command needs the processor
+    process.kill()
+    process.wait()
+
+
 def picture(path, size=(8, 8), seed=0):
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)
@@ -454,12 +464,8 @@ def test_a_cheap_stand_in_must_be_one(fails, benchmark_csv, tmp_path):
 def test_a_killed_search_goes_on_and_ends_with_the_same_trials(benchmark_csv, unbroken, tmp_path, kill_at):
     out = tmp_path / "run"
     command = search_on_benchmark(benchmark_csv, out)
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     journal = out / "trials.jsonl"
-    while not (journal.exists() and journal.read_bytes().count(b"\n") >= kill_at):
-        assert process.poll() is None, "the search ended before it could be killed"
-    process.kill()
-    process.wait()
+    kill_when(command, journal, kill_at)
     before = journal.read_bytes()
     assert before.count(b"\n") < 40
     subprocess.run(command, check=True, capture_output=True)
@@ -509,11 +515,7 @@ def test_a_killed_profile_goes_on_and_loses_no_round(tmp_path):
     path = tmp_path / "table.json"
     journal = tmp_path / "table.json.unfinished.samples.jsonl"
     command = [sys.executable, "-m", "hwnas", "profile", *QUICK, "--networks", "4", "-o", str(path)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (journal.exists() and journal.read_bytes().count(b"\n") >= 6):
-        assert process.poll() is None, "the profile ended before it could be killed"
-    process.kill()
-    process.wait()
+    kill_when(command, journal, 6)
     before = journal.read_bytes()
     result = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "continuing after " in result.stderr
@@ -529,12 +531,7 @@ def test_a_search_killed_while_it_trains_and_while_it_samples_ends_as_the_unbrok
     options = [*SMALL, "--table", str(table_file), "--epochs", "2", "--samples", "14", "--out", str(out)]
     command = [sys.executable, "-m", "hwnas", "search", *options]
     for marker, lines in (("evaluator/supernet.pt", 1), ("trials.jsonl", 4)):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        file = out / marker
-        while not (file.exists() and file.read_bytes().count(b"\n") >= lines):
-            assert process.poll() is None, "the search ended before it could be killed"
-        process.kill()
-        process.wait()
+        kill_when(command, out / marker, lines)
     subprocess.run(command, check=True, capture_output=True)
     assert trials_of(out) == trials_of(run)
 

@@ -1,5 +1,7 @@
 """A search goes on whose journal names networks as an earlier version wrote them."""
 
+from simulated_device import AdditiveBackend
+
 import hwnas
 from hwnas.spaces import FPN, Space, make_space
 from profilers import graph_macs
@@ -27,7 +29,10 @@ class Size(hwnas.Evaluator):
 
 def test_a_search_whose_texts_an_earlier_version_wrote_goes_on(tmp_path, monkeypatch):
     space = make_space("fpn", **SMALL)
-    more = {"evaluator": Size(space), "minimize": "macs", "strategy": "random", "finalize": "none"}
+    prices = tmp_path / "prices.json"
+    hwnas.profile(space, AdditiveBackend(), out=prices, networks=2)
+    more = {"evaluator": Size(space), "minimize": "macs", "strategy": "random", "finalize": "none", "measure": "none"}
+    more |= {"table": prices, "device": AdditiveBackend()}
     with monkeypatch.context() as earlier:
         earlier.setattr(FPN, "format", Space.format)
         before = hwnas.search(space, out=tmp_path / "run", samples=10, **more)
