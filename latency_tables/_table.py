@@ -28,7 +28,7 @@ from latency_tables._validation import ValidationReport
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """Measured prices of ops on one device, runtime and protocol. Never gives a number it has not measured.
+    """Prices of ops on one device, runtime and protocol: measured, or, by `hwnas fit`, fitted to whole networks.
 
     Attributes:
         identity: Stable facts; the table is valid where all of them are the same.

@@ -7,7 +7,7 @@ The task ``pulses`` is that of `write_long_range.py`: two pulses, 50 to 200 samp
 not look that far are at chance. The task ``fields`` is that of `write_fields.py`: the potential that charges make
 everywhere, judged by the relative error (lower is better). Both searches choose among the same networks (space
 ``dash1d``, or ``dash2d`` with maps as outputs) with the same budget: the latency of the network of kernels of 3 without
-dilation, measured, times `factor`. Both train a shared network on the same number of samples. For each seed the
+dilation, measured, times `factor`. Both train a supernet on the same number of samples. For each seed the
 searches run anew, and the networks found are trained from scratch beside the network of kernels of 3 and a random
 network within the budget. In the end all are timed in the same interleaved rounds.
 
@@ -159,7 +159,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--noise", type=float, default=1.0, help="pulses: deviation of the noise (default 1)")
     parser.add_argument("--channels", type=int, default=16, help="channels of the first stage (default 16)")
-    parser.add_argument("--epochs", type=int, default=10, help="epochs of the shared network (default 10)")
+    parser.add_argument("--epochs", type=int, default=10, help="epochs of the supernet (default 10)")
     parser.add_argument("--train-epochs", type=int, default=30, help="epochs of each training (default 30)")
     parser.add_argument("--seeds", type=int, default=3, help="searches and trainings (default 3)")
     parser.add_argument(

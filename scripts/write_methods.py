@@ -46,9 +46,15 @@ BLACK_BOX = (
     Method("lamoo", "learns a partition of the space; model and exact costs inside", "the default: few evaluations"),
     Method("qehvi", "the same model without the partition", "as good where the model is; no tree to read"),
     Method(
-        "smem", "a classifier of pairs ranks, an evolution proposes", "accuracies that compare better than they fit"
+        "smem",
+        "a classifier of pairs ranks, an evolution proposes",
+        "accuracies easier to rank than to predict",
     ),
-    Method("controller", "an LSTM policy, trained by PPO on finished trials", "long searches; spaces without features"),
+    Method(
+        "controller",
+        "an LSTM policy, trained by PPO on finished trials",
+        "long searches; no features needed",
+    ),
     Method("mobopt", "local policies trained on the model", "comparisons with MOBOpt on compressed models"),
     Method("parego", "a model of random scalarisations", "many objectives; a baseline"),
     Method("qlognehvi", "BoTorch's models and acquisition", "a baseline from a known library"),
@@ -99,12 +105,12 @@ def choices() -> list[str]:
         "| your situation | take |",
         "|---|---|",
         "| Networks share trained weights (`--evaluator supernet`), or an accuracy costs minutes | `lamoo` |",
-        "| A cheaper evaluation tells something about the dear one | `lamoo` with `--low-fidelity` |",
+        "| A cheap evaluation predicts the expensive one in part | `lamoo` with `--low-fidelity` |",
         "| An accuracy costs milliseconds (a published table, a predictor) | `mutation` or `nsga2`: no model to fit |",
-        "| You want one training of a shared network, and few trials | a one-shot method: `drnas`, `dmasking` |",
+        "| You want one training of a supernet, and few trials | a one-shot method: `drnas`, `dmasking` |",
         "| A choice among operators (cells), and time for a short training only | `ddpnas` |",
         "| Only widths and resolutions are to be chosen | `dmasking` |",
-        "| Signals or maps whose kernels must reach far | `dash` |",
+        "| Signals or maps that need a large receptive field | `dash` |",
         "| Several budgets from one training | `ddpnas`, or any one-shot method with [`solve`]("
         "oneshot.md#solve-the-most-probable-network-within-budgets), in Python |",
         "| A diverse set of networks from one training | `pvnas` |",
@@ -181,17 +187,16 @@ def detectors(record: dict[str, Any]) -> list[str]:
 
 
 def one_shot(record: dict[str, Any]) -> list[str]:
-    """Write the methods that learn a distribution while they train a shared network."""
+    """Write the methods that learn a distribution while they train a supernet."""
     drnas, ddpnas, sweep = record["drnas"]["default"], record["ddpnas"], record["sweep"]
     shares = [np.mean(device["shares"]) for device in sweep.values() if isinstance(device, dict)]
     return [
         "## One-shot methods",
         "",
         *wrapped(
-            """They train one network that holds all others, and learn with it how probable each choice is. They need
-            `--evaluator supernet`, and work in all spaces of hwnas and in those declared in JSON. Their cost is one
-            training, a few times that of the largest network; the trials after it cost seconds. What the shared
-            network says of a choice can be wrong: small supernets that are trained for few epochs prefer choices that
+            """They train a supernet, and learn with it how probable each choice is. They need `--evaluator supernet`, and work in all spaces of hwnas and in those declared in JSON. Their cost is one
+            training, a few times that of the largest network; the trials after it cost seconds. What the
+            supernet says of a choice can be wrong: small supernets that are trained for few epochs prefer choices that
             learn fast. So their networks are evaluated, measured and, with `--finalize`, trained like those of every
             other method."""
         ),
@@ -222,18 +227,20 @@ def trained(records: dict[str, Any]) -> list[str]:
         "",
         *wrapped(
             """Small runs on one CPU (`scripts/bench_methods.py`): tiny spaces, 3,000 images of CIFAR-10 to train and
-            1,000 to choose by, three seeds, one thread. Each method trains a shared network, for equally many epochs.
-            `lamoo` and random search use the same one (`--evaluator supernet`): each of its steps passes the images
-            through four networks, so it costs more a step, and it serves both methods and both limits. Of each search,
-            the network with the best validation accuracy within the limit is trained from scratch, like the narrowed
-            networks."""
+            1,000 to choose by, three seeds, one thread. Each method trains a supernet (one network with
+            shared weights, out of which the others are cut), for equally many epochs. `lamoo` and random
+            search use the same one (`--evaluator supernet`): each of its steps passes the images through
+            four networks, so it costs more a step, and it serves both methods and both limits. Of each
+            search, the network with the best validation accuracy within the limit is trained from
+            scratch. So are the *narrowed networks*: the largest network with its channels times 0.5 or
+            0.25."""
         ),
         *wrapped(
             """*Limit*: a share of the measured latency of the largest network; it is a little above that of a network
-            with fewer channels. *Ahead*: test accuracy beside this narrowed network and the same seed, mean and
-            standard error in points. *Latency*: of the ONNX files, measured in the same rounds. *Search*: core-minutes
-            for one seed and limit, the shared network included. *Entropy*: how undecided the distribution of a
-            one-shot method ended; 100 % is uniform."""
+            with fewer channels. *Ahead*: test accuracy beside the narrowed network that is named and the
+            same seed, mean and standard error in points. *Latency*: of the ONNX files, measured in the
+            same rounds. *Search*: core-minutes for one seed and limit, the supernet included. *Entropy*:
+            how undecided the distribution of a one-shot method ended; 100 % is uniform."""
         ),
     ]
     for name, record in records.items():
@@ -242,12 +249,12 @@ def trained(records: dict[str, Any]) -> list[str]:
         *lines,
         *wrapped(
             """In `mobilenetv3`, the networks of all methods are more accurate *and* faster than the narrowed ones;
-            differences between the methods are within the errors. The cells of `nasbench201` show what a shared
-            network can get wrong: `lamoo` and random search rank networks by it, and after so few epochs it prefers
+            differences between the methods are within the errors. The cells of `nasbench201` show what a supernet
+            can get wrong: `lamoo` and random search rank networks by it, and after so few epochs it prefers
             cells of poolings, skips and zeros (the last column counts skips and zeros among the six edges, for each
             seed). These learn fast, but trained from scratch they are mostly behind the narrowed networks. The one-shot
             methods fall for it less: `ddpnas` is ahead at both limits, the others are level with the narrowed
-            networks, although all distributions are hardly decided yet. So train a shared network for longer than
+            networks, although all distributions are hardly decided yet. So train a supernet for longer than
             this, or take `--evaluator train` where a space chooses among operators. One network of each search, chosen
             by 1,000 images, and three seeds say little about small differences."""
         ),
@@ -260,7 +267,7 @@ def _trained_table(name: str, record: dict[str, Any]) -> list[str]:
     whole = next(mean for mean in record["means"] if mean["who"] == largest)
     cells, scale = name == "nasbench201", record["scale"]
     lines = [
-        f"**`{name}`**, shared networks trained for {scale['search_epochs']} epochs, found ones for "
+        f"**`{name}`**, supernets trained for {scale['search_epochs']} epochs, found ones for "
         f"{scale['epochs']}; the largest network reaches {100 * whole['test']:.1f} % in {whole['median_ms']:.3f} ms:",
         "",
         f"| limit | method | test accuracy | ahead | latency | MACs | search | entropy |{' skips, zeros |' * cells}",
@@ -287,7 +294,7 @@ def _trained_table(name: str, record: dict[str, Any]) -> list[str]:
 
 
 def _core_minutes(record: dict[str, Any], who: str, share: float) -> float:
-    """Return what a search costs, with the shared network that it uses."""
+    """Return what a search costs, with the supernet that it uses."""
     spent = record["core_seconds"]
     own = [value for name, value in spent.items() if name.startswith("search-") and name.endswith(f"-{who}-{share:g}")]
     shared = [value for name, value in spent.items() if name.startswith("supernet-")]

@@ -171,7 +171,7 @@ def _search() -> Command:
     return Command(
         "search",
         "search for networks that are accurate and fast on a device, and deliver the best",
-        "hwnas search --device cpu --data photos/ --latency-budget 4ms --samples 300 --out runs/photos",
+        "hwnas search --preset imagenet --data photos/ --latency-budget 4ms --samples 300 --out runs/photos",
         search_options(),
         "search",
         "0: done; 1: no network keeps the budgets as measured, the nearest are delivered; 2: wrong input",

@@ -59,7 +59,8 @@ def profile(
             as a fixed list of graphs.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"ssh://[user@]host[:port]"``, or a backend.
         out: The table's file; None for one in the user's table folder, where searches look for tables.
-        networks: Random networks that the table is validated on; ten more are drawn to correct it.
+        networks: Held-out networks, spread from the fastest to the slowest, that validate the table; ten more fit its
+            correction, and sixty its intervals.
         seed: Random seed of these networks.
         force: Measure again and replace an existing table.
         progress: Receives progress lines; `print`, say.
@@ -112,10 +113,11 @@ def bundle(
         space: A space, or the name of one.
         out: The folder to write; absent or empty.
         threads: CPU threads inside an operator.
-        batch: Images per inference.
+        batch: Samples per inference.
         precision: ``"fp32"`` or ``"int8"``.
         core_cache: Second-level cache of a core: bytes, or like ``"512k"``.
-        networks: Random networks that the table is validated on; ten more are drawn to correct it.
+        networks: Held-out networks, spread from the fastest to the slowest, that validate the table; ten more fit its
+            correction, and sixty its intervals.
         seed: Random seed of these networks.
         progress: Receives progress lines.
         more: Options of a space that is named.
@@ -159,7 +161,7 @@ def draw(
         out: The folder to write; absent or empty.
         networks: Number of networks, at least as many as a fit needs; a space with fewer gives all that it has.
         seed: Random seed of the networks and their weights.
-        batch: Images per inference.
+        batch: Samples per inference.
         precision: ``"fp32"`` or ``"int8"``.
         progress: Receives progress lines.
         more: Options of a space that is named.
@@ -223,7 +225,7 @@ def fit(
         latency_column: Column of latencies.
         device: Name of the device that was measured.
         unit: Unit of that column: ``s``, ``ms``, ``us`` or ``ns``; None for the one that its name ends with, else ms.
-        batch: Images per inference.
+        batch: Samples per inference.
         dead_code: What the device did with branches that reach no output: ``executed``, ``removed``, or ``auto`` for
             what predicts left-out networks better.
         seed: Random seed of the bootstrap for the intervals.

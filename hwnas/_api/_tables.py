@@ -82,7 +82,7 @@ def validate(
     seed: int = 0,
     progress: Callable[[str], None] = quiet,
 ) -> LatencyTable:
-    """Measure random networks now and compare them with a table's predictions, as ``hwnas validate`` does.
+    """Measure further networks, from fast to slow, and compare a table with them, as ``hwnas validate`` does.
 
     Args:
         table: A table of this device, or its file.

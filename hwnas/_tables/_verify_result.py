@@ -124,7 +124,7 @@ class Verified:
             count = "1 session" if self.sessions == 1 else f"{self.sessions} sessions"
             lines.append(
                 f"measured {self.networks} networks in {count}, noise {percent_text(self.noise)}; verify would find an "
-                f"op that became 20 % dearer if it is among those that make up {percent_text(self.covered)} of the "
+                f"op that became 20 % slower if it is among those that make up {percent_text(self.covered)} of the "
                 "networks' time"
             )
         return lines

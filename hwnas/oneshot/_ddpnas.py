@@ -50,7 +50,7 @@ class DDPNAS(OneShotMethod):
     """Dynamic distribution pruning (Zheng et al. 2019, arXiv 1905.13543, DDPNAS).
 
     In a *sweep* every surviving value of every choice is drawn once, in random combinations. Each draw trains the
-    shared network for one epoch and is validated once. After ``sweeps`` sweeps of a stage, with the mean metric a of
+    supernet for one epoch and is validated once. After ``sweeps`` sweeps of a stage, with the mean metric a of
     the draws that hold a value::
 
         E = softmax(100 a)        over the survivors of a choice

@@ -1,4 +1,4 @@
-"""`OneShotMethod`: what a method learns about the choices of a space while one shared network is trained."""
+"""`OneShotMethod`: what a method learns about the choices of a space while one supernet is trained."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from search import StrategyOption
 class OneShotMethod(ABC):
     """A distribution over the choices of a space, and the rule that it is learned by.
 
-    A method knows neither weights nor data: whoever trains the shared network (or takes known accuracies in its place)
+    A method knows neither weights nor data: whoever trains the supernet (or takes known accuracies in its place)
     calls it. An epoch goes:
 
     1. `begin_epoch`.
-    2. Each step of the weights computes the shared network under `draw`, detached.
+    2. Each step of the weights computes the supernet under `draw`, detached.
     3. Each step of the distribution (where `learns` says so) computes a loss under `draw` on samples of the other part
        of the train data, and calls `step` with that loss.
     4. `end_epoch`, with the metric of the drawn architecture where `judged` names one.

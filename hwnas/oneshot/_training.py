@@ -1,4 +1,4 @@
-"""Training a shared network and a distribution over its choices together, resumably."""
+"""Training a supernet and a distribution over its choices together, resumably."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def test_lines_say_how_large_a_change_is_and_how_large_noise_may_be():
         "ok    slow networks against fast ones: 0.78 % faster (noise: up to 30 %)",
         "ok    networks against each other: 0.8 % apart, in the same way in each session (noise: up to 4 %)",
         "MOVED an op: 0.004 ms in the table, 0.0048 ms now at the table's speed (+20 %, noise: up to 11 %)",
-        "measured 120 networks in 3 sessions, noise 0.8 %; verify would find an op that became 20 % dearer if it is "
+        "measured 120 networks in 3 sessions, noise 0.8 %; verify would find an op that became 20 % slower if it is "
         "among those that make up 72 % of the networks' time",
     ]
     once = dataclasses.replace(result, sessions=1)
