@@ -221,7 +221,7 @@ class _Numbers:
             values = values if step is None else [low + round((value - low) / step) * step for value in values]
         kind = int if isinstance(distribution, IntDistribution) else float
         self._values = sorted({kind(min(max(value, low), high)) for value in values})
-        self._high = high
+        self._low, self._high = low, high
         self.size = len(self._values)
 
     def value(self, code: int) -> float:
@@ -230,7 +230,7 @@ class _Numbers:
 
     def code(self, value: Any) -> int | None:
         """Return the code of the nearest value; None outside the range."""
-        if not isinstance(value, Real) or not self._values[0] <= float(value) <= self._high:
+        if not isinstance(value, Real) or not self._low <= float(value) <= self._high:
             return None
         return int(np.argmin(np.abs(self._scale(self._values) - self._scale(value))))
 

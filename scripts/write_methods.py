@@ -194,11 +194,12 @@ def one_shot(record: dict[str, Any]) -> list[str]:
         "## One-shot methods",
         "",
         *wrapped(
-            """They train a supernet, and learn with it how probable each choice is. They need `--evaluator supernet`, and work in all spaces of hwnas and in those declared in JSON. Their cost is one
-            training, a few times that of the largest network; the trials after it cost seconds. What the
-            supernet says of a choice can be wrong: small supernets that are trained for few epochs prefer choices that
-            learn fast. So their networks are evaluated, measured and, with `--finalize`, trained like those of every
-            other method."""
+            """They train a supernet, and learn with it how probable each choice is. They need `--evaluator supernet`,
+            and work in all spaces of hwnas and in those declared in JSON. Their cost is one training, a
+            few times that of the largest network; the trials after it cost seconds. What the supernet
+            says of a choice can be wrong: small supernets that are trained for few epochs prefer choices
+            that learn fast. So their networks are evaluated, measured and, with `--finalize`, trained
+            like those of every other method."""
         ),
         "| `--strategy` | the distribution learns from | choose it for |",
         "|---|---|---|",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -44,14 +45,19 @@ class Advisor:
         Returns:
             Codes ``(k, d)``, k <= n; fewer than `n` where no more are left.
         """
+        trials = [replace(trial, codes=self._canonical(trial.codes)) for trial in trials]
         feasible = [place for place, trial in enumerate(trials) if trial.ok and self.problem.feasible(trial.values)]
-        inside = self.problem.within([trials[place] for place in feasible], exact=False)
+        inside = self.problem.within([trials[place] for place in feasible])
         kept = [place for place, keep in zip(feasible, inside, strict=True) if keep]
         first = set(kept[: self.initial])
         batches = [0 if place in first else 1 for place in range(len(trials))]
-        context = Context(self._candidates, trials, batches)
+        context = Context(self._candidates, trials, batches, screen=True)
         codes = context.codes[:0]
         if len(context.codes) >= self.initial and len(context.random(1, np.random.default_rng(0))):
             with single_threaded():
                 codes = context.admit(self.problem.domain.check(strategy.propose(context, n, rng).codes))[:n]
         return fill(context, codes, n, rng)
+
+    def _canonical(self, codes: Sequence[int]) -> tuple[int, ...]:
+        (row,) = self.problem.domain.canonicalise(np.array([codes], dtype=np.int64)).tolist()
+        return tuple(row)

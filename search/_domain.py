@@ -142,5 +142,9 @@ class Domain:
         """
         if self.size > limit:
             raise ProblemError(f"a domain of {self.size} rows is too large to enumerate; the limit is {limit}")
-        grid = np.indices(self.cardinalities, dtype=np.int64).reshape(self.dimension, -1).T
-        return unique_rows(self.canonicalise(np.ascontiguousarray(grid)))
+        free = [place for place, size in enumerate(self.cardinalities) if size > 1]  # numpy has 64 axes at most
+        grid = np.zeros((self.size, self.dimension), dtype=np.int64)
+        if free:
+            sizes = tuple(self.cardinalities[place] for place in free)
+            grid[:, free] = np.indices(sizes, dtype=np.int64).reshape(len(free), -1).T
+        return unique_rows(self.canonicalise(grid))

@@ -58,7 +58,8 @@ class Objective:
         if self.direction not in ("max", "min"):
             raise ProblemError(f"objective {self.name!r}: direction must be 'max' or 'min', got {self.direction!r}")
         _require_estimate("objective", self)
-        if self.log and (self.cost_function is None or min(self.worst or 1.0, self.best or 1.0) <= 0):
+        bounds = [end for end in (self.worst, self.best) if end is not None]
+        if self.log and (self.cost_function is None or min(bounds, default=1.0) <= 0):
             raise ProblemError(f"objective {self.name!r}: log needs a cost function with positive values")
         if (self.worst is None) != (self.best is None):
             raise ProblemError(f"objective {self.name!r}: give both worst and best, or neither")
@@ -211,8 +212,11 @@ class Problem:
         )
 
     def feasible(self, values: Mapping[str, float]) -> bool:
-        """Check whether a trial's values keep every measured constraint."""
-        return all(values[c.name] <= c.upper for c in self.measured)
+        """Check whether a trial's values keep every measured constraint.
+
+        A trial without a value, because its problem did not have the constraint, is not known to keep it.
+        """
+        return all(values.get(c.name, math.inf) <= c.upper for c in self.measured)
 
     def within(self, trials: Sequence[Trial], *, exact: bool = True) -> BoolArray:
         """Mark the trials that keep the constraints with a cost function ``(n,)``.
@@ -271,6 +275,8 @@ class Problem:
     def admissible(self, codes: IntArray, *, estimates: bool = True) -> BoolArray:
         """Mark the canonical rows ``(n, d)`` with finite costs that keep every computed constraint ``(n,)``.
 
+        A cost on a logarithmic scale must be positive.
+
         Args:
             codes: Canonical rows ``(n, d)``.
             estimates: Whether estimates count as costs: raw ones, or corrected ones in a `corrected` problem.
@@ -280,7 +286,9 @@ class Problem:
             i for i, o in enumerate(self.objectives) if o.cost_function is not None and (estimates or not o.estimated)
         ]
         if priced and len(codes):
-            allowed &= np.isfinite(self.known_values(codes)[:, priced]).all(axis=1)
+            values = self.known_values(codes)[:, priced]
+            positive = np.array([self.objectives[i].log for i in priced])
+            allowed &= (np.isfinite(values) & ((values > 0) | ~positive)).all(axis=1)
         return allowed
 
     def named_known_values(self, code: IntArray) -> Mapping[str, float]:

@@ -119,7 +119,7 @@ def compare_runs(paths: Sequence[Path]) -> Comparison:
     names = short_names(paths)
     metric = replace(pasts[0].metric, precision=None)
     for path, past in zip(paths, pasts, strict=True):
-        if past.objectives != pasts[0].objectives:
+        if set(past.objectives) != set(pasts[0].objectives):
             raise HwnasError(
                 f"{path} has the objectives {', '.join(past.objectives)}, {paths[0]} has "
                 f"{', '.join(pasts[0].objectives)}; compare runs of the same objectives"
@@ -219,6 +219,11 @@ def _notes(names: Sequence[str], pasts: Sequence[PastRun]) -> list[str]:
             texts = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
             notes.append(f"the runs differ in {fact}: {texts}")
     for name, past in zip(names, pasts, strict=True):
+        if unknown := past.unknown(past.run.settings.budgets):
+            notes.append(
+                f"{name}: {unknown} of its trials count for nothing here: they were evaluated before it had this "
+                "budget, and their cost is not in the journal; report.html and pareto.json of the run do count them"
+            )
         if (record := one_shot_training(past.run)) is not None:
             notes.append(f"{name} trained before its trials, which the seconds leave out: {record.cost_line}")
     return notes

@@ -70,6 +70,12 @@ class PastRun:
         always = not self.run.phases and dict(budgets) == dict(settings.budgets) and not self.measured
         return [always or trial.keeps(budgets) for trial in self.full]
 
+    def unknown(self, budgets: Mapping[str, float]) -> int:
+        """Return of how many successful full evaluations the journal does not say whether they are within budgets."""
+        within = self.within(budgets)
+        missing = [not budgets.keys() <= trial.costs.keys() | trial.values.keys() for trial in self.full]
+        return sum(absent and not inside for absent, inside in zip(missing, within, strict=True))
+
     @property
     def measured(self) -> bool:
         """Whether the latency of each trial was measured, rather than predicted."""

@@ -105,5 +105,6 @@ def reason(error: Exception) -> str:
 
 
 def without_passwords(text: str) -> str:
-    """Return a text in which the passwords of URLs are stars."""
-    return re.sub(r"(://[^\s:/@]*):[^\s/@]+@", r"\1:***@", text)
+    """Return a text in which the passwords of URLs are stars, those of their queries too."""
+    text = re.sub(r"(://[^\s:/@?#]*):[^\s?#]+@", r"\1:***@", text)
+    return re.sub(r"([?&](?:password|passwd|pwd|token|sslpassword)=)[^&#\s]+", r"\1***", text, flags=re.IGNORECASE)

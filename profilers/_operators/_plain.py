@@ -166,7 +166,7 @@ class Pool(Primitive):
         if op.word("mode") not in ("average", "max"):
             raise OperatorError(f"op {op.key}: the mode must be average or max, got {op.word('mode')}")
         begins, ends = zip(kernel, pads, strict=False), zip(kernel, pads[len(sizes) :], strict=True)
-        fits = all(0 <= 2 * p <= k for k, p in begins) and all(0 <= p < max(2, k) for k, p in ends)
+        fits = all(0 <= 2 * p <= k for k, p in begins) and all(0 <= p < k for k, p in ends)
         if min(*kernel, *stride) < 1 or not fits:
             raise OperatorError(
                 f"op {op.key}: kernel and stride must be 1 or more, padding 0 to half the kernel, "

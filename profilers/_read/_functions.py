@@ -52,6 +52,22 @@ _KNOWN: Mapping[str, Array] = {
 }
 """The registry's activations at the points."""
 
+
+def _saturated(values: Array) -> Array:
+    """Mark the points far out where a function has the value of its end: a chain must have it, too.
+
+    A small number that a chain keeps away from 0 (``max(x, 1e-6)``) decides what a logarithm or a division behind it
+    gives.
+    """
+    low, high = values[np.argmin(_POINTS)], values[np.argmax(_POINTS)]
+    mask: Array = ((_POINTS < -3.0) & (values == low)) | ((_POINTS > 3.0) & (values == high))
+    return mask
+
+
+_SATURATED: Mapping[str, Array] = {name: _saturated(values) for name, values in _KNOWN.items()}
+_SATURATED_TOLERANCE = 1e-7
+"""Relative, for constants in 32-bit floats: 0 must be 0."""
+
 _PLAIN: Mapping[str, Callable[..., Array]] = {
     "Add": np.add,
     "Sub": np.subtract,
@@ -161,7 +177,12 @@ def _known(t: Translation, chain: Sequence[onnx.NodeProto], tensor: str) -> str:
         # a chain such as exp(x) / (1 + exp(x)) overflows at large points, where its function is finite
         passed_over = (np.abs(_POINTS) >= _LARGE[0]) & ~np.isfinite(result)
         for name, expected in _KNOWN.items():
-            close = np.abs(result - expected) <= _TOLERANCE * (1.0 + np.abs(expected))
+            tolerance = np.where(
+                _SATURATED[name],
+                _SATURATED_TOLERANCE * np.abs(expected),
+                _TOLERANCE * (1.0 + np.abs(expected)),
+            )
+            close = np.abs(result - expected) <= tolerance
             if (close | passed_over).all():
                 return name
     return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -175,13 +175,18 @@ def _macs(t: Translation, node: onnx.NodeProto) -> int:
 
 def _inferred(body: onnx.GraphProto, opset: int, types: dict[str, TensorType]) -> tuple[int, ...]:
     """Return the extents of the body's output."""
+    return _all_inferred(body, opset, types)[body.output[0].name].shape
+
+
+def _all_inferred(body: onnx.GraphProto, opset: int, types: dict[str, TensorType]) -> Mapping[str, TensorType]:
+    """Return the types of the body's tensors."""
     weights = {
         info.name: TensorType(int(TensorProto.FLOAT), tuple(int(d.dim_value) for d in info.type.tensor_type.shape.dim))
         for info in body.input
         if info.type.tensor_type.HasField("shape")
     }
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in body.initializer}
-    return infer(body, opset, {**types, **weights}, stored, MAX_BODY_BYTES).types[body.output[0].name].shape
+    return infer(body, opset, {**types, **weights}, stored, MAX_BODY_BYTES).types
 
 
 def _types(t: Translation, inputs: Sequence[str], batch: int) -> dict[str, TensorType]:
@@ -193,12 +198,25 @@ def _any_batch(
     t: Translation, body: onnx.GraphProto, opset: int, inputs: Sequence[str], shape: tuple[int, ...]
 ) -> bool:
     """Return whether the body computes batches of other sizes too, sample by sample."""
-    rows = any(attribute.name == "axis" and attribute.i == 0 for node in body.node for attribute in node.attribute)
     more = t.batch + 1
     try:
-        return not rows and _inferred(body, opset, _types(t, inputs, more)) == (more, *shape)
+        types = _all_inferred(body, opset, _types(t, inputs, more))
     except ModelFileError:
         return False
+    across = any(_along_the_batch(node, types) or _has_fixed_state(node) for node in body.node)
+    return not across and types[body.output[0].name].shape == (more, *shape)
+
+
+def _along_the_batch(node: onnx.NodeProto, types: Mapping[str, TensorType]) -> bool:
+    """Return whether a node has the batch axis as its `axis`, counted from either end."""
+    axes = [attribute.i for attribute in node.attribute if attribute.name == "axis"]
+    ranks = [len(types[name].shape) for name in (*node.input[:1], *node.output[:1]) if name in types]
+    return any(axis == 0 or axis == -rank for axis in axes for rank in ranks)
+
+
+def _has_fixed_state(node: onnx.NodeProto) -> bool:
+    """Return whether a recurrent node has lengths or states of its own, whose batch size is theirs."""
+    return node.op_type in ("LSTM", "GRU", "RNN") and any(node.input[4:7])
 
 
 def _in_our_opset(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,6 +18,7 @@ from profilers._read._limits import MAX_NODES, MAX_RANK, MAX_TENSOR_BYTES
 
 Extents = tuple[int, ...]
 """Shape of a tensor with its batch axis; ``()`` for a scalar."""
+_POOLS = ("MaxPool", "AveragePool", "LpPool")
 _KEEP_SHAPE = ("GroupNormalization",)
 """Operators without a rule of ONNX's, whose output is like their first input."""
 
@@ -137,10 +139,13 @@ def _infer_node(node: onnx.NodeProto, graph: FileGraph, read: set[str]) -> None:
     """Infer the types of those outputs of a node that are in `read` with ONNX's own rules."""
     where = describe(node)
     if node.domain not in ("", "ai.onnx"):
-        raise ModelFileError(
-            f"{where}: hwnas reads only ONNX's own operators, not those of {node.domain!r}; "
+        of_runtime = node.domain.startswith(("com.microsoft", "ai.onnx."))
+        remedy = (
             "give the file from before ONNX Runtime optimised it"
+            if of_runtime
+            else "if it is a function in the file, write the file with onnx.inliner.inline_local_functions(model)"
         )
+        raise ModelFileError(f"{where}: hwnas reads only ONNX's own operators, not those of {node.domain!r}; {remedy}")
     attributes = attributes_of(node)
     if any(isinstance(value, onnx.GraphProto) for value in attributes.values()):
         raise ModelFileError(
@@ -162,11 +167,30 @@ def _infer_node(node: onnx.NodeProto, graph: FileGraph, read: set[str]) -> None:
         )
     except Exception as error:  # whatever ONNX's rules raise for a malformed node
         raise ModelFileError(f"{where}: {one_line(error)}") from None
+    if node.op_type in _POOLS and attributes.get("ceil_mode", 0):
+        results = {
+            name: _without_windows_outside(result, graph.types[node.input[0]].shape, attributes)
+            for name, result in results.items()
+        }
     if node.op_type in _KEEP_SHAPE:
         results = dict.fromkeys(node.output, types[node.input[0]])
     for name in node.output:
         if name in read:
             graph.types[name] = _known_type(where, name, results.get(name))
+
+
+def _without_windows_outside(result: onnx.TypeProto, given: Extents, attributes: Mapping[str, Any]) -> onnx.TypeProto:
+    """Return a pooling's type without last windows that begin behind the input: no runtime computes them.
+
+    ONNX's rules counted them before opset 22.
+    """
+    axes = len(given) - 2
+    strides, pads = attributes.get("strides", (1,) * axes), attributes.get("pads", (0,) * 2 * axes)
+    sizes = [int(dim.dim_value) for dim in result.tensor_type.shape.dim[2:]]
+    for axis, (size, n, stride, pad) in enumerate(zip(sizes, given[2:], strides, pads[:axes], strict=True)):
+        if size > 1 and (size - 1) * stride >= n + pad:
+            result.tensor_type.shape.dim[2 + axis].dim_value = size - 1
+    return result
 
 
 def _proto(known: TensorType) -> onnx.TypeProto:

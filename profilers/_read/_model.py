@@ -42,10 +42,15 @@ class ReadModel:
     sha256: str
 
     def build(self) -> onnx.ModelProto:
-        """Write the network as an ONNX model again, with the file's names of the outputs."""
+        """Write the network as an ONNX model again, with the file's names of the outputs.
+
+        An output that is called like an input of the op graph gets ``_output`` behind its name.
+        """
         from profilers._onnx import build_onnx
 
-        return build_onnx(self.graph, self.weights, batch=self.batch, output_names=self.output_names)
+        inputs = {name for name, _ in self.graph.inputs}
+        names = [f"{name}_output" if name in inputs else name for name in self.output_names]
+        return build_onnx(self.graph, self.weights, batch=self.batch, output_names=names)
 
     def workload(self, name: str) -> ModelWorkload:
         """Return the workload that a profile measures to price this network.

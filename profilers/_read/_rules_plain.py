@@ -122,7 +122,7 @@ def pool_fits(kernel: Shape, pads: Shape) -> bool:
     """Return whether the registry's pooling takes this padding."""
     axes = len(kernel)
     begins = all(0 <= 2 * pad <= k for pad, k in zip(pads[:axes], kernel, strict=True))
-    return begins and all(0 <= pad < max(2, k) for pad, k in zip(pads[axes:], kernel, strict=True))
+    return begins and all(0 <= pad < k for pad, k in zip(pads[axes:], kernel, strict=True))
 
 
 @rule("GlobalAveragePool", "ReduceMean")

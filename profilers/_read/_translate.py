@@ -15,7 +15,7 @@ from profilers._errors import ModelFileError, OperatorError
 from profilers._operators._base import FloatArray
 from profilers._operators._registry import primitive_of
 from profilers._read._attributes import Array, describe, float_array, one_line
-from profilers._read._infer import FileGraph
+from profilers._read._infer import FileGraph, TensorType
 from profilers._read._regions import grouped_nodes
 
 _ODD = re.compile(r"[^A-Za-z0-9_.:-]+")
@@ -59,10 +59,17 @@ class Translation:
         self._grouped: set[int] = set()
         self._producers = {name: node for node in file.nodes for name in node.output if name}
         self._positions = {id(node): place for place, node in enumerate(file.nodes)}
+        self._computed = set(file.inputs)
+        for node in file.nodes:
+            if any(name in self._computed for name in node.input):
+                self._computed.update(filter(None, node.output))
         for name, known in file.inputs.items():
             if not known.is_float or len(known.shape) < 2 or known.shape[0] != batch:
+                if name not in file.readers:
+                    raise ModelFileError(f"nothing reads the input {name!r}; export the model without it")
                 raise ModelFileError(
-                    f"the input {name!r} must hold 32-bit floats with the batch axis in front, got {known.shape}"
+                    f"the input {name!r} must hold 32-bit floats with the batch axis in front and at least one axis "
+                    f"behind it, got {_kind(known)} {known.shape}"
                 )
             called = INPUT if len(file.inputs) == 1 else self.free_name(name)
             self._taken.add(called)
@@ -101,21 +108,16 @@ class Translation:
             if not self.fits(name):
                 node, known = self.producer(name), self.file.types[name]
                 where = f"{describe(node)}: its output" if node is not None else "the output"
-                kind = helper.tensor_dtype_to_string(known.element).removeprefix("TensorProto.").lower()
                 raise ModelFileError(
-                    f"{where} {name!r} ({kind}, {known.shape}) leaves the network, but outputs must depend on an input "
-                    f"and hold 32-bit floats with the batch axis ({self.batch}) in front"
+                    f"{where} {name!r} ({_kind(known)}, {known.shape}) leaves the network, but outputs must depend on "
+                    f"an input and hold 32-bit floats with the batch axis ({self.batch}) in front and at least one "
+                    "axis behind it"
                 )
 
     def fits(self, tensor: str) -> bool:
-        """Return whether an op graph can hold a tensor: 32-bit floats, the batch axis in front, not constant."""
+        """Return whether an op graph can hold a tensor: 32-bit floats, the batch axis in front, made of an input."""
         known = self.file.types[tensor]
-        return (
-            known.is_float
-            and len(known.shape) > 1
-            and known.shape[0] == self.batch
-            and tensor not in self.file.constants
-        )
+        return known.is_float and len(known.shape) > 1 and known.shape[0] == self.batch and tensor in self._computed
 
     def only_reader(self, tensor: str) -> onnx.NodeProto | None:
         """Return the node that alone reads a tensor and is not part of a group; ``None`` where there is none."""
@@ -227,6 +229,11 @@ class Translation:
     def skip(self, node: onnx.NodeProto) -> None:
         """Say that a later node is part of an op that is written already."""
         self._written.add(id(node))
+
+
+def _kind(known: TensorType) -> str:
+    """Return the name of a tensor's elements for people."""
+    return helper.tensor_dtype_to_string(known.element).removeprefix("TensorProto.").lower()
 
 
 def channel_vector(value: Array, shape: Shape) -> Array | None:

@@ -88,7 +88,7 @@ def _exact_model(context: Context, objective: int) -> Any:
 def log_nehvi_batch(
     context: Context, choices: IntArray, n: int, rng: np.random.Generator, *, exact_costs: bool, log_error: bool
 ) -> IntArray:
-    """Choose a batch that greedily maximises qLogNEHVI (arXiv 2310.20708) over the choices.
+    """Choose a batch that greedily maximises qLogNEHVI (arXiv 2310.20708) over the choices; qLogNEI for one objective.
 
     Args:
         context: The study's view, with at least two successful trials.
@@ -151,11 +151,23 @@ def _acquisition(context: Context, seed: int, exact_costs: bool, log_error: bool
 
     baseline = _tensor(context.problem.domain.one_hot(context.codes))
     _keep_from_compiling(logei)
+    sampler = get_sampler(model.posterior(baseline[:1]), torch.Size([_SAMPLES]), seed=seed)
+    if len(context.problem.objectives) == 1:  # the hypervolume of one objective is its improvement
+        from botorch.acquisition.logei import qLogNoisyExpectedImprovement
+        from botorch.acquisition.objective import GenericMCObjective
+
+        def first(y: torch.Tensor, X: torch.Tensor | None = None) -> torch.Tensor:  # noqa: N803
+            return objective(y, X)[..., 0]
+
+        single = GenericMCObjective(first)
+        return qLogNoisyExpectedImprovement(
+            model=model, X_baseline=baseline, sampler=sampler, objective=single, prune_baseline=True
+        )
     return logei.qLogNoisyExpectedHypervolumeImprovement(
         model=model,
         ref_point=context.reference.tolist(),
         X_baseline=baseline,
-        sampler=get_sampler(model.posterior(baseline[:1]), torch.Size([_SAMPLES]), seed=seed),
+        sampler=sampler,
         objective=GenericMCMultiOutputObjective(objective),
         prune_baseline=True,
     )

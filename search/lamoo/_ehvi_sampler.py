@@ -53,7 +53,7 @@ class EHVISampler:
         """Choose by BoTorch's qLogNEHVI over a sample of the pool, for more than one expensive objective."""
         from search.bayes._botorch import log_nehvi_batch
 
-        if len(context.codes) < 2:
+        if len(context.codes) < 2 or len(region.pool) == 0:
             return region.pool[:n]
         choices = region.pool[np.sort(rng.permutation(len(region.pool))[:_CHOICES])]
         return log_nehvi_batch(context, choices, n, rng, exact_costs=True, log_error=True)

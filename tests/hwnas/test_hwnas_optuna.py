@@ -14,7 +14,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState  # noqa: E402
 
 from hwnas import HwnasError  # noqa: E402
-from hwnas.optuna import LaMOOSampler  # noqa: E402
+from hwnas.optuna import LaMOOSampler, _Numbers  # noqa: E402
 from search import hypervolume  # noqa: E402
 from search.lamoo import MutationSampler  # noqa: E402
 
@@ -233,3 +233,10 @@ def test_hwnas_does_not_import_optuna_by_itself():
     code = "import sys, hwnas, search; hwnas.search; assert 'optuna' not in sys.modules"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("low", [1e-6, 1e-4, 1e-3, 1e-2])
+def test_a_trial_at_the_lower_bound_of_a_logarithmic_range_is_learned_from(low):
+    column = _Numbers(FloatDistribution(low, 1.0, log=True), 50)
+    assert (column.code(low), column.code(1.0)) == (0, column.size - 1)
+    assert column.code(low * 0.99) is None

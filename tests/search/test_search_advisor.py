@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from search import Advisor, Domain, Objective, Problem, Trial, hypervolume, make_strategy
+from search import Advisor, Constraint, Domain, Objective, Problem, Suggestion, Trial, hypervolume, make_strategy
 from search.lamoo import LaMOO, RandomSampler, ScalarSampler
 from search.models import GaussianProcess
 
@@ -79,3 +79,24 @@ def test_when_nothing_is_left_nothing_is_proposed():
     done = [Trial(i, (i // 2, i % 2), {"f0": float(i)}) for i in range(4)]
     assert len(Advisor(small, initial=2).propose(scalar(), done, 3, np.random.default_rng(0))) == 0
     assert len(Advisor(small, initial=2).propose(scalar(), done[:2], 3, np.random.default_rng(0))) == 2
+
+
+def test_trials_over_an_exact_budget_are_no_front_and_no_network_is_proposed_twice():
+    class Look:
+        name = "look"
+
+        def propose(self, context, n, rng):
+            self.context = context
+            return Suggestion(context.codes[:0])
+
+    def cost(codes):
+        return codes.sum(axis=1) + 1.0
+
+    domain = Domain((4, 4), canonical=lambda codes: np.sort(codes, axis=1))
+    bounded = Problem(domain, (Objective("a", "max"), Objective("cost", "min", cost)), (Constraint("cost", cost, 3.0),))
+    rows = [(0, 0), (3, 3), (1, 0)]
+    trials = [Trial(i, row, {"a": float(sum(row)), "cost": sum(row) + 1.0}) for i, row in enumerate(rows)]
+    look = Look()
+    proposed = Advisor(bounded, initial=2).propose(look, trials, 9, np.random.default_rng(0))
+    assert look.context.codes.tolist() == [[0, 0], [0, 1]]
+    assert sorted(map(tuple, proposed.tolist())) == [(0, 2), (1, 1)]  # within the budget, and not tried as (1, 0)

@@ -267,3 +267,23 @@ def test_our_categorical_kernel_is_botorchs_on_one_hot_rows():
     found = ours.base_kernel(*hot).to_dense()
     assert torch.allclose(found, theirs(rows(left), rows(right)).to_dense(), atol=1e-12)
     assert torch.allclose(ours.base_kernel(hot[0], diag=True), torch.ones(20, dtype=torch.double))
+
+
+@pytest.mark.parametrize("name", ["qlognehvi", "qlognehvi-known"])
+def test_botorch_searches_for_one_objective(name):
+    problem = Problem(Domain((6, 6)), (Objective("a", "max"),))
+    study = Study(problem, make_strategy(name), seed=0, initial=5, batch=3)
+    for _ in range(5):
+        for proposal in study.ask():
+            study.tell(proposal.number, {"a": -float(sum((code - 4) ** 2 for code in proposal.codes))})
+    assert study.front()[0].values["a"] >= -1
+
+
+@pytest.mark.parametrize("name", ["lamoo", "lamoo-hamming"])
+def test_a_used_up_space_has_no_proposals_with_two_expensive_objectives(name):
+    study = Study(
+        Problem(Domain((2,)), (Objective("a", "max"), Objective("b", "min"))), make_strategy(name), seed=0, initial=2
+    )
+    for proposal in study.ask():
+        study.tell(proposal.number, {"a": float(proposal.codes[0]), "b": float(proposal.codes[0])})
+    assert study.ask() == []

@@ -1,9 +1,11 @@
 """Studies whose budget changes on the way: who counts, what is proposed, and exact resumption."""
 
+from dataclasses import replace
+
 import pytest
 from search_toys import evaluate, large_problem, price, toy_problem
 
-from search import ProblemError, RestoreError, Study, make_strategy
+from search import Constraint, ProblemError, RestoreError, Study, make_strategy
 
 FIRST, TIGHT, WIDE = (toy_problem(upper=upper) for upper in (9.0, 5.0, 11.0))
 
@@ -108,3 +110,14 @@ def test_models_learn_from_what_a_tighter_budget_leaves_out():
     codes, values = training_rows(context, 0)
     assert len(codes) == len(values) == len(context.trials) == 11
     assert (price(codes[len(context.codes) :]) > 5).all()
+
+
+def test_trials_without_a_value_for_a_new_measured_constraint_are_not_known_to_keep_it():
+    study = begun("lamoo")
+    study.change(replace(FIRST, constraints=(*FIRST.constraints, Constraint("watts", None, 5.0))))
+    assert not study.front()
+    told = {
+        proposal.number: study.tell(proposal.number, {**evaluate(proposal), "watts": 1.0}) for proposal in study.ask()
+    }
+    assert {trial.number for trial in study.front()} <= set(told)
+    assert study.front()

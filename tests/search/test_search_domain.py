@@ -119,3 +119,22 @@ def test_known_values_leave_expensive_columns_empty():
     assert np.isnan(values[:, 0]).all()
     assert (values[:, 1] == price(codes)).all()
     assert problem.expensive == (0,)
+
+
+def test_a_small_domain_may_have_more_choices_than_numpy_has_axes():
+    domain = Domain((1,) * 66 + (3, 1, 3))
+    rows = domain.enumerate()
+    assert rows.shape == (9, 69)
+    assert sorted(map(tuple, rows[:, [66, 68]].tolist())) == [(i, j) for i in range(3) for j in range(3)]
+    assert Domain((1, 1)).enumerate().tolist() == [[0, 0]]
+
+
+def test_costs_on_a_logarithmic_scale_are_positive():
+    def cost(codes):
+        return codes.sum(axis=1) * 1.0
+
+    for worst, best in ((10.0, 0.0), (0.0, -1.0)):
+        with pytest.raises(ProblemError, match="log needs a cost function with positive values"):
+            Objective("c", "min", cost, worst=worst, best=best, log=True)
+    problem = Problem(Domain((4, 4)), (Objective("a", "max"), Objective("c", "min", cost, log=True)))
+    assert problem.admissible(np.array([[0, 0], [0, 1]])).tolist() == [False, True]

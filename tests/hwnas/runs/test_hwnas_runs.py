@@ -165,6 +165,27 @@ def test_what_cannot_be_compared(folder, tmp_path, fails):
     )
 
 
+def test_the_order_of_the_objectives_does_not_matter(csv, tmp_path, capsys):
+    for name, order in (("a", "latency,macs"), ("b", "macs,latency")):
+        search(csv, tmp_path / name, "--minimize", order, samples=15)
+    capsys.readouterr()
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["objectives"] == ["accuracy", "latency_ms", "macs"]
+    for point in (point for run in found["runs"] for point in run["front"]):
+        assert point["macs"] > 1e5 > point["latency_ms"]
+
+
+def test_trials_from_before_a_budget_are_said_to_count_for_nothing(csv, tmp_path, capsys):
+    for name, more in (("a", []), ("b", ["--params-budget", "250k"])):
+        search(csv, tmp_path / name, *more, samples=15)
+    search(csv, tmp_path / "a", "--params-budget", "250k", samples=18)
+    capsys.readouterr()
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    (note,) = [line for line in capsys.readouterr().out.splitlines() if "count for nothing" in line]
+    assert note.startswith("note: a: 15 of its trials count for nothing here: they were evaluated before it had this")
+
+
 def test_names_tell_runs_apart(tmp_path):
     assert short_names([tmp_path / "x" / "run", tmp_path / "y" / "run"]) == ["x/run", "y/run"]
     assert short_names([tmp_path / "a", tmp_path / "b"]) == ["a", "b"]

@@ -82,3 +82,5 @@ def test_passwords_are_hidden_wherever_they_stand():
         "a postgresql+x://me:***@h:5/d b http://h:80/x c sqlite:///a@b.db"
     )
     assert without_passwords("://:pw@h") == "://:***@h"
+    assert without_passwords("x://u:a/b@c@h/d, x://u:p@h/d") == "x://u:***@h/d, x://u:***@h/d"
+    assert without_passwords("x://h/d?user=u&password=secret&n=1") == "x://h/d?user=u&password=***&n=1"

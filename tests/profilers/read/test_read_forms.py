@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
-from graphs import File, checked, kinds
+from graphs import File, checked, kinds, run
+
+from latency_tables import INPUT
+from profilers import build_onnx
 
 S = (1, 8, 7, 9)
 f = np.float32
@@ -216,3 +219,34 @@ def test_zeros_around_a_map_join_the_convolution_that_reads_it():
         file = File(*S)
         y = file.add("Pad", "x", pads, *([] if more else [f(1)]), **more)
         assert kinds(checked(file.model(file.add("Conv", y, file.draw(6, 8, 3, 3))))) == ["onnx", "conv"]
+
+
+EPSILONS = {
+    "log clip(x, e)": lambda file, e: file.add("Log", file.add("Clip", "x", f(e))),
+    "log (relu(x) + e)": lambda file, e: file.add("Log", file.add("Add", file.add("Relu", "x"), f(e))),
+    "1 / clip(sigmoid(x), e, 1 - e)": lambda file, e: file.add(
+        "Reciprocal", file.add("Clip", file.add("Sigmoid", "x"), f(e), f(1 - e))
+    ),
+    "log (1 - clip(sigmoid(x), e, 1 - e))": lambda file, e: file.add(
+        "Log", file.add("Sub", f(1), file.add("Clip", file.add("Sigmoid", "x"), f(e), f(1 - e)))
+    ),
+    "log clip(hsigmoid(x), e)": lambda file, e: file.add(
+        "Log", file.add("Clip", file.add("HardSigmoid", "x", alpha=1 / 6, beta=0.5), f(e))
+    ),
+}
+
+
+@pytest.mark.parametrize("epsilon", [1e-5, 1e-6])
+@pytest.mark.parametrize("form", EPSILONS)
+def test_a_small_number_that_keeps_away_from_zero_is_not_lost(form, epsilon):
+    file = File(*S)
+    model = file.model(EPSILONS[form](file, epsilon))
+    read = checked(model)
+    x = np.full((1, *S[1:]), -100, f)
+    x[0, 0] = 100
+    built = build_onnx(read.graph, read.weights)
+    (there,), (here,) = (
+        run(content.SerializeToString(), {name: x}) for content, name in ((model, "x"), (built, INPUT))
+    )
+    assert np.isfinite(there).all()
+    np.testing.assert_allclose(here, there, rtol=1e-3)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from graphs import File, checked, kinds
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
+from latency_tables import INPUT
 from profilers import GraphModule, ModelFileError, OperatorError, read_onnx
 
 S = (1, 8, 7, 9)
@@ -231,3 +232,70 @@ def test_open_axes():
     ):
         read_onnx(content)
     assert read_onnx(content, batch=2, shapes={"x": (3, 4, 8)}).graph.input_shape == (3, 4, 8)
+
+
+@pytest.mark.parametrize("opset", [13, 17])
+@pytest.mark.parametrize("op_type", ["Sigmoid", "Relu", "Tanh", "Softplus", "HardSigmoid", "LeakyRelu"])
+def test_functions_of_parameters_are_constant(op_type, opset):
+    file = File(1, 8, 5, 5, opset=opset)  # the parameter's first extent is that of the batch
+    y = file.add("Mul", "x", file.add(op_type, file.draw(1, 8, 1, 1)))
+    assert kinds(checked(file.model(y))) == ["norm"]
+
+
+def test_products_of_constants_join_their_reader():
+    file = File(1, 3)
+    weights = file.add("MatMul", file.draw(1, 3), file.draw(3, 3))
+    read = checked(file.model(file.add("Mul", "x", file.add("Softmax", weights, axis=1))))
+    assert len(read.graph.nodes) == 1
+
+
+def test_nodes_along_the_batch_keep_its_size():
+    for axis in (0, -2):
+        file = File(1, 5)
+        assert checked(file.model(file.add("Softmax", "x", axis=axis))).graph.nodes[0].op.integer("batch") == 1
+    file = File(1, 5)
+    read = checked(file.model(file.add("CumSum", file.add("Softmax", "x", axis=-1), np.array(1))))
+    assert all("batch" not in node.op.key for node in read.graph.nodes)
+
+
+def test_a_recurrent_node_with_a_state_of_its_own_keeps_the_batch_size():
+    file = File(1, 7, 4)
+    state = np.zeros((1, 1, 6), np.float32)
+    weights = file.draw(1, 18, 4), file.draw(1, 18, 6), file.draw(1, 36)
+    y = file.add("Transpose", "x", perm=[1, 0, 2])
+    y, _ = file.add("GRU", y, *weights, "", state, outputs=2, hidden_size=6)
+    y = file.add("Squeeze", file.add("Transpose", y, perm=[2, 0, 1, 3]), np.array([2]))
+    (op,) = [node.op for node in checked(file.model(y)).graph.nodes if node.op.kind == "onnx"]
+    assert op.integer("batch") == 1
+
+
+@pytest.mark.parametrize(("kernel", "pad", "size"), [(1, 0, 6), (2, 1, 5), (3, 1, 6)])
+@pytest.mark.parametrize("op_type", ["MaxPool", "AveragePool"])
+def test_no_window_begins_behind_the_input(op_type, kernel, pad, size):
+    file = File(1, 2, size, size)
+    window = {"kernel_shape": [kernel] * 2, "strides": [2, 2], "pads": [pad] * 4, "ceil_mode": 1}
+    read = checked(file.model(file.add(op_type, "x", **window)))
+    assert read.graph.output_shape == (2, *((size + 2 * pad - kernel + 1) // 2 + (kernel == 3),) * 2)
+
+
+def test_an_output_may_be_called_like_the_input_of_graphs():
+    file = File(1, 4)
+    file.nodes.append(helper.make_node("Relu", ["x"], [INPUT]))
+    built = read_onnx(file.model(INPUT).SerializeToString()).build()
+    assert [value.name for value in (*built.graph.input, *built.graph.output)] == [INPUT, f"{INPUT}_output"]
+
+
+def test_inputs_of_other_types_and_own_functions_are_named():
+    file = File(1, 4)
+    file.inputs.append(("z", TensorProto.INT64, (1,)))
+    relu = file.add("Relu", "x")
+    with pytest.raises(ModelFileError, match="nothing reads the input 'z'"):
+        read_onnx(file.model(relu).SerializeToString())
+    file = File(1, 4)
+    file.inputs = [("x", TensorProto.FLOAT16, (1, 4))]
+    with pytest.raises(ModelFileError, match=r"the input 'x' must hold 32-bit floats .*, got float16 \(1, 4\)"):
+        read_onnx(file.model(file.add("Relu", "x"), elements=TensorProto.FLOAT16).SerializeToString())
+    file = File(1, 4)
+    file.nodes.append(helper.make_node("Act", ["x"], ["y"], domain="my"))
+    with pytest.raises(ModelFileError, match=r"not those of 'my'; if it is a function in the file.*inline_local_funct"):
+        read_onnx(file.model("y").SerializeToString())
