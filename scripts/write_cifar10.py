@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _cifar_jobs import FULL, core_hours
+from _cifar_jobs import FULL, core_hours, settings_of
 from _cifar_table import draw_full, findings, flatness, markdown
 from _page import save_figure, wrapped
 
@@ -215,7 +215,8 @@ def full_section(name: str, record: dict[str, Any]) -> list[str]:
     settings = record["settings"]
     so_far = " so far" if record["networks_left"] else ""
     cost = f"Everything{so_far} took" if name == "full" else "Together with supernets and searches this took"
-    change = "" if settings["epochs"] == FULL.epochs else f" --change epochs={settings['epochs']}"
+    usual = settings_of(FULL)
+    change = "".join(f" --change {name}={value}" for name, value in settings.items() if value != usual[name])
     return [
         f"## {FULL_SCALES[name]}",
         "",

@@ -165,13 +165,11 @@ def _infer_node(node: onnx.NodeProto, graph: FileGraph, read: set[str]) -> None:
         results = onnx.shape_inference.infer_node_outputs(
             schema, node, types, values, opset_imports=[helper.make_opsetid("", graph.opset)]
         )
+        if node.op_type in _POOLS and attributes.get("ceil_mode", 0):
+            given = graph.types[node.input[0]].shape
+            results = {name: _without_windows_outside(made, given, attributes) for name, made in results.items()}
     except Exception as error:  # whatever ONNX's rules raise for a malformed node
         raise ModelFileError(f"{where}: {one_line(error)}") from None
-    if node.op_type in _POOLS and attributes.get("ceil_mode", 0):
-        results = {
-            name: _without_windows_outside(result, graph.types[node.input[0]].shape, attributes)
-            for name, result in results.items()
-        }
     if node.op_type in _KEEP_SHAPE:
         results = dict.fromkeys(node.output, types[node.input[0]])
     for name in node.output:
