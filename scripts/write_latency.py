@@ -30,12 +30,11 @@ the terms.
 
 {summary}
 The figures come from 50 held-out networks each. Columns two to four: predictions with nothing fitted to whole networks.
-Columns five and six: the
-predictions that a table gives, corrected by ten other networks. The last column: the share of the 50 networks that were
-inside their 90 % intervals. (For 50 networks, correct intervals contain 85-95 % in three of four validations; over 30
-profiles within two hours the intervals contained 91 %.) A complete profile, validation included, took 31-46 seconds at
-32 pixels (int8: 161) and 225-239 seconds for imagenet at four sizes, on two cores. The tables of mobilenetv3 imagenet
-at one image size are not shipped.
+Columns five and six: the predictions that a table gives, corrected by ten other networks. The last column: the share of
+the 50 networks that were inside their 90 % intervals. (For 50 networks, correct intervals contain 85-95 % in three of
+four validations; over 30 profiles within two hours the intervals contained 91 %.) A complete profile, validation
+included, took 31-46 seconds at 32 pixels (int8: 161) and 225-239 seconds for imagenet at four sizes, on two cores. The
+tables of mobilenetv3 imagenet at one image size are not shipped.
 
 On this machine (two virtual cores of a shared host), measurements on one thread repeat well. For 200 networks that the
 tables had never seen, measured half an hour later and more, the mean error of the predictions was 1.7 % (`nasbench201`)

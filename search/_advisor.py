@@ -45,7 +45,7 @@ class Advisor:
         Returns:
             Codes ``(k, d)``, k <= n; fewer than `n` where no more are left.
         """
-        trials = [replace(trial, codes=self._canonical(trial.codes)) for trial in trials]
+        trials = self._with_canonical_codes(trials)
         feasible = [place for place, trial in enumerate(trials) if trial.ok and self.problem.feasible(trial.values)]
         inside = self.problem.within([trials[place] for place in feasible])
         kept = [place for place, keep in zip(feasible, inside, strict=True) if keep]
@@ -58,6 +58,8 @@ class Advisor:
                 codes = context.admit(self.problem.domain.check(strategy.propose(context, n, rng).codes))[:n]
         return fill(context, codes, n, rng)
 
-    def _canonical(self, codes: Sequence[int]) -> tuple[int, ...]:
-        (row,) = self.problem.domain.canonicalise(np.array([codes], dtype=np.int64)).tolist()
-        return tuple(row)
+    def _with_canonical_codes(self, trials: Sequence[Trial]) -> list[Trial]:
+        if not trials:
+            return []
+        rows = self.problem.domain.canonicalise(np.array([trial.codes for trial in trials], dtype=np.int64))
+        return [replace(trial, codes=tuple(row)) for trial, row in zip(trials, rows.tolist(), strict=True)]
