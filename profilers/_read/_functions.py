@@ -24,6 +24,7 @@ _LARGE = [1e3, 1e5, 3e38]
 _POINTS: Array = np.concatenate([np.linspace(-8.0, 8.0, 65), [-40.0, 40.0], np.negative(_LARGE), _LARGE])
 _POINTS.setflags(write=False)
 _TOLERANCE = 1e-5
+_SATURATED_TOLERANCE = 1e-7
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
@@ -53,20 +54,21 @@ _KNOWN: Mapping[str, Array] = {
 """The registry's activations at the points."""
 
 
-def _saturated(values: Array) -> Array:
-    """Mark the points far out where a function has the value of its end: a chain must have it, too.
+def _allowed(values: Array) -> Array:
+    """Return by how much a chain may differ from a function at each point.
 
-    A small number that a chain keeps away from 0 (``max(x, 1e-6)``) decides what a logarithm or a division behind it
-    gives.
+    Far out, where a function has the value of its end, a chain has it too, but for the rounding of constants to 32-bit
+    floats: a small number that a chain keeps away from 0 (``max(x, 1e-6)``) decides what a logarithm or a division
+    behind it gives.
     """
     low, high = values[np.argmin(_POINTS)], values[np.argmax(_POINTS)]
-    mask: Array = ((_POINTS < -3.0) & (values == low)) | ((_POINTS > 3.0) & (values == high))
-    return mask
+    saturated = ((_POINTS < -3.0) & (values == low)) | ((_POINTS > 3.0) & (values == high))
+    size = np.abs(values)
+    return np.where(saturated, _SATURATED_TOLERANCE * size, _TOLERANCE * (1.0 + size))
 
 
-_SATURATED: Mapping[str, Array] = {name: _saturated(values) for name, values in _KNOWN.items()}
-_SATURATED_TOLERANCE = 1e-7
-"""Relative, for constants in 32-bit floats: 0 must be 0."""
+_ALLOWED: Mapping[str, Array] = {name: _allowed(values) for name, values in _KNOWN.items()}
+"""Tolerances of the registry's activations at the points."""
 
 _PLAIN: Mapping[str, Callable[..., Array]] = {
     "Add": np.add,
@@ -177,12 +179,7 @@ def _known(t: Translation, chain: Sequence[onnx.NodeProto], tensor: str) -> str:
         # a chain such as exp(x) / (1 + exp(x)) overflows at large points, where its function is finite
         passed_over = (np.abs(_POINTS) >= _LARGE[0]) & ~np.isfinite(result)
         for name, expected in _KNOWN.items():
-            tolerance = np.where(
-                _SATURATED[name],
-                _SATURATED_TOLERANCE * np.abs(expected),
-                _TOLERANCE * (1.0 + np.abs(expected)),
-            )
-            close = np.abs(result - expected) <= tolerance
+            close = np.abs(result - expected) <= _ALLOWED[name]
             if (close | passed_over).all():
                 return name
     return ""
