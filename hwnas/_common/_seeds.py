@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from operator import index
+
 from hwnas._errors import HwnasError
 
 MOST_SEED = 2**63 - 1
 """The largest that every generator takes."""
+
+
+def is_whole(value: object) -> bool:
+    """Return whether a value is a whole number, NumPy's included."""
+    try:
+        index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return not isinstance(value, bool)
 
 
 def require_seed(seed: object, name: str = "--seed") -> int:

@@ -26,7 +26,12 @@ _NUMBERED = re.compile(r"(.*?)([0-9]+)\Z")
 
 
 def load_clips(
-    spec: str, *, image_size: int | None = None, frames: int | None = None, seed: int = 0, limit: int | None = None
+    spec: str | Path,
+    *,
+    image_size: int | None = None,
+    frames: int | None = None,
+    seed: int = 0,
+    limit: int | None = None,
 ) -> ClipData:
     """Load clips for classification and split them.
 
@@ -45,7 +50,7 @@ def load_clips(
     Raises:
         DataError: One line that names the file at fault and says what to do.
     """
-    require_arguments(spec, image_size, limit)
+    spec = require_arguments(spec, image_size, limit, seed)
     if frames is not None and not 1 <= frames <= _LONGEST:
         raise DataError(f"data {shown(spec)}: --frames must be 1 to {_LONGEST}, got {frames}")
     with one_line(spec):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,7 +21,8 @@ Moments = tuple[tuple[float, ...], tuple[float, ...]]
 IGNORED = 255
 """The class index of pixels that count neither in the loss nor in the metric."""
 MOST_CLASSES = 255
-_LEAST_DEVIATION = 1e-12
+_LEAST_SHARE = 1e-9
+"""A channel whose deviation is a smaller share of its mean is constant but for rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +109,7 @@ def assemble_dense(
         seed: Decides the validation part; a test part that is held out is the same for every seed.
 
     Raises:
-        DataError: There are too few samples.
+        DataError: There are too few samples, or the train part of a segmentation holds one class alone.
     """
     made = dict(parts)
     for each in missing_parts(made, seed):
@@ -122,6 +123,8 @@ def assemble_dense(
         kept, held = split_any(len(train), each.share(len(train)), each.seed)
         made["train"], made[each.part] = (DenseSplit(train.inputs[i], train.targets[i]) for i in (kept, held))
     train = made["train"]
+    if classes:
+        notes = [*notes, *_require_two_classes(name, classes, train)]
     targets = ((), ()) if classes else moments_of(train.targets, 1.0)
     inputs = moments_of(train.inputs, train.scale)
     return DenseData(name, classes, **made, input_moments=inputs, target_moments=targets, notes=tuple(notes))
@@ -139,8 +142,28 @@ def moments_of(values: Array, scale: float) -> Moments:
             squares += float(np.square(sample.astype(np.float64) - mean).sum())
         deviation = (squares / count) ** 0.5 / scale
         means.append(mean / scale)
-        deviations.append(max(deviation, 1 / 255) if scale > 1 else deviation if deviation > _LEAST_DEVIATION else 1.0)
+        constant = deviation <= _LEAST_SHARE * abs(mean / scale)
+        deviations.append(max(deviation, 1 / 255) if scale > 1 else 1.0 if constant else deviation)
     return tuple(means), tuple(deviations)
+
+
+def _require_two_classes(name: str, classes: Sequence[str], train: DenseSplit) -> list[str]:
+    """Refuse train masks in which one class alone has pixels; return notes about other classes without any.
+
+    Raises:
+        DataError: With the reason.
+    """
+    counts = np.bincount(train.targets.reshape(-1), minlength=IGNORED + 1)
+    held = np.flatnonzero(counts[:IGNORED])
+    if len(held) < 2:
+        ignored = f" and {IGNORED}, which means to ignore a pixel" if counts[IGNORED] else ""
+        remedy = f"write 1 instead of {IGNORED} for the object" if ignored else "segmentation needs at least two"
+        raise DataError(f"data {shown(name)}: its train masks hold the class index {held[0]} alone{ignored}; {remedy}")
+    absent = [shown(classes[index]) for index in range(len(classes)) if not counts[index]]
+    if not absent:
+        return []
+    named = f"the class {absent[0]}" if len(absent) == 1 else f"the classes {', '.join(absent)}"
+    return [f"no pixel of the train part has {named}: networks do not learn {'it' if len(absent) == 1 else 'them'}"]
 
 
 def numbered_classes(parts: Mapping[str, DenseSplit]) -> tuple[str, ...]:

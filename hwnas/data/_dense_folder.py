@@ -69,8 +69,6 @@ def load_masks_folder(spec: str, *, image_size: int | None, seed: int, limit: in
     parts = _read_all(spec, pairs, image_size)
     classes = _class_names(root, parts)
     require_classes(spec, parts, lambda part, index: shown(pairs[part][index][1]), len(classes))
-    if len(classes) < 2:
-        raise DataError(f"data {shown(spec)}: its masks hold one class alone; segmentation needs at least two")
     return assemble_dense(spec, parts, classes, notes, seed)
 
 

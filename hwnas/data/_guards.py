@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 
+from hwnas._common._seeds import is_whole
 from hwnas._errors import DataError
 from hwnas.data._names import can_be_written, shown
 
@@ -13,12 +15,18 @@ LARGEST = 4096
 """Most pixels of a side that images are scaled to."""
 
 
-def require_arguments(spec: str, image_size: int | None, limit: int | None) -> None:
-    """Refuse arguments of a loader that no data can have.
+def require_arguments(spec: str | Path, image_size: int | None, limit: int | None, seed: int) -> str:
+    """Refuse arguments of a loader that no data can have; return the name of the data as text.
 
     Raises:
         DataError: With the reason.
     """
+    spec = str(spec)
+    for what, value in (("image size", image_size), ("limit", limit), ("seed", seed)):
+        if value is not None and not is_whole(value):
+            raise DataError(f"data {shown(spec)}: the {what} must be a whole number, got {value!r}")
+    if seed < 0:
+        raise DataError(f"data {shown(spec)}: the seed must be 0 or more, got {seed}")
     if image_size is not None and image_size < 1:
         raise DataError(f"data {shown(spec)}: the image size must be 1 or more, got {image_size}")
     if image_size is not None and image_size > LARGEST:
@@ -29,6 +37,7 @@ def require_arguments(spec: str, image_size: int | None, limit: int | None) -> N
         raise DataError(
             f"data {shown(spec)}: its name is not UTF-8 or holds control characters; rename it, or link to it"
         )
+    return spec
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from hwnas.data._source import Canvas, Source, assemble
 DIGITS = "digits"
 
 
-def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit: int | None = None) -> ImageData:
+def load_data(spec: str | Path, *, image_size: int | None = None, seed: int = 0, limit: int | None = None) -> ImageData:
     """Load images for classification and split them.
 
     While it loads, the images are in memory once (a step of decoding beside them).
@@ -37,7 +37,7 @@ def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit:
     Raises:
         DataError: One line that names the file at fault and says what to do.
     """
-    require_arguments(spec, image_size, limit)
+    spec = require_arguments(spec, image_size, limit, seed)
     with one_line(spec):
         return assemble(spec, _open(spec, image_size), ImageData, seed=seed, limit=limit)
 

@@ -22,7 +22,9 @@ def is_dense(spec: str) -> bool:
     return path.suffix.lower() == ".npz" and path.is_file() and is_dense_npz(path)
 
 
-def load_dense(spec: str, *, image_size: int | None = None, seed: int = 0, limit: int | None = None) -> DenseData:
+def load_dense(
+    spec: str | Path, *, image_size: int | None = None, seed: int = 0, limit: int | None = None
+) -> DenseData:
     """Load samples whose targets are maps, and split them.
 
     Args:
@@ -39,7 +41,7 @@ def load_dense(spec: str, *, image_size: int | None = None, seed: int = 0, limit
 
     if image_size is not None and not 1 <= image_size <= LARGEST:
         raise DataError(f"data {shown(spec)}: the image size must be 1 to {LARGEST}, got {image_size}")
-    require_arguments(spec, None, limit)
+    spec = require_arguments(spec, None, limit, seed)
     path = Path(spec)
     with one_line(spec, "samples", "--data-limit N"):
         if spec and path.is_dir():

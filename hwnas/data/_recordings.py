@@ -126,11 +126,14 @@ def window_starts(count: int, window: int, hop: int) -> range:
 
 
 def windows(values: FloatArray, window: int, hop: int) -> FloatArray:
-    """Return the whole windows ``(n, channels, window)`` of samples ``(channels, count)``; n may be 0."""
-    starts = window_starts(values.shape[1], window, hop)
-    if not starts:
+    """Return the whole windows ``(n, channels, window)`` of samples ``(channels, count)``; n may be 0.
+
+    They are a view, not to be written to: windows that overlap share their samples.
+    """
+    if not window_starts(values.shape[1], window, hop):
         return np.empty((0, len(values), window), dtype=np.float32)
-    return np.stack([values[:, start : start + window] for start in starts])
+    every = np.lib.stride_tricks.sliding_window_view(values, window, axis=1)
+    return every[:, ::hop].transpose(1, 0, 2)
 
 
 @dataclass(frozen=True)

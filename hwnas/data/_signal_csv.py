@@ -12,11 +12,11 @@ from hwnas._errors import DataError
 from hwnas.data._csv_tables import TableRecording, read_tables
 from hwnas.data._names import require_class_names, shown
 from hwnas.data._recordings import is_number, window_starts, windows
-from hwnas.data._signal_data import Cut, Reading, SignalPart, SignalSource, numbers_note
+from hwnas.data._signal_data import Choose, Cut, Reading, SignalPart, SignalSource, Targets, joined, numbers_note
 from hwnas.data._splits import Indices
 
 _USUAL_WINDOW = 128
-Track = npt.NDArray[np.int64] | npt.NDArray[np.float32]
+Track = Targets
 """Class or value of each row of a recording ``(n,)``, or of all its rows ``(1,)``."""
 
 
@@ -31,19 +31,20 @@ def open_tables(root: Path, reading: Reading) -> SignalSource:
             raise DataError(f"data {shown(root)}: {option} is for WAV files, these are CSV files; give --window")
     notes: list[str] = []
     columns, recordings = read_tables(root, reading, notes)
-    classes, tracks = _tracks(root, recordings, reading)
+    classes, tracks = _tracks(root, recordings, reading, folders=columns.label is None)
     if columns.label is not None and reading.regression is None:
         notes += numbers_note(classes, f"column {shown(columns.label)}")
     window, hop = _window(recordings, reading, notes)
     starts = [_starts(each, window, hop) for each in recordings]
 
-    def cut(chosen: Mapping[str, Indices]) -> Cut:
+    def cut(chosen: Mapping[str, Indices], choose: Choose) -> Cut:
         """Cut the recordings of all parts into windows."""
         parts = {}
         for part, indices in chosen.items():
-            signals = np.concatenate([windows(recordings[i].values, window, hop) for i in indices])
             targets = np.concatenate([_targets(tracks[i], starts[i], window, len(classes)) for i in indices])
-            parts[part] = SignalPart(signals, targets)
+            kept = choose(targets)
+            signals = joined([windows(recordings[i].values, window, hop) for i in indices], kept)
+            parts[part] = SignalPart(signals, targets[kept])
         loading = {"source": "csv", "channels": len(columns.channels), "rate": None, "length": window}
         return Cut(parts, {**loading, "window": window, "hop": hop, "columns": list(columns.channels)})
 
@@ -61,27 +62,43 @@ def open_tables(root: Path, reading: Reading) -> SignalSource:
     )
 
 
-def _tracks(root: Path, recordings: Sequence[TableRecording], reading: Reading) -> tuple[tuple[str, ...], list[Track]]:
-    """Return the class names, and the class or value of each row; no names for values."""
+def _tracks(
+    root: Path, recordings: Sequence[TableRecording], reading: Reading, *, folders: bool
+) -> tuple[tuple[str, ...], list[Track]]:
+    """Return the class names, and the class or value of each row; no names for values.
+
+    Args:
+        root: The data set.
+        recordings: Its recordings.
+        reading: What the user says of them.
+        folders: Whether labels are names of folders: they are classes as they stand, also where they are numbers.
+    """
     texts = sorted({label for each in recordings for label in each.labels})
     numbers = [_number(text) for text in texts]
     known = [number for number in numbers if number is not None]
     regression = reading.regression
     if regression is None:
-        regression = len(known) == len(texts) and any(number != round(number) for number in known)
+        regression = not folders and len(known) == len(texts) and any(number != round(number) for number in known)
     if regression:
         return (), [_values(each) for each in recordings]
-    if len(known) == len(texts) and all(number == round(number) for number in known):  # 2 before 10, and 2.0 is 2
-        whole = {text: round(number) for text, number in zip(texts, known, strict=True)}
-        names = [str(number) for number in sorted(set(whole.values()))]
-        code = {text: names.index(str(number)) for text, number in whole.items()}
-    else:
-        names = texts
-        code = {text: index for index, text in enumerate(texts)}
+    names, code = _class_codes(texts, folders=folders)
     if len(names) < 2:
         raise DataError(f"data {shown(root)}: only one class, '{shown(names[0])}'; classification needs at least two")
     require_class_names(str(root), names)
     return tuple(names), [np.array([code[label] for label in each.labels], dtype=np.int64) for each in recordings]
+
+
+def _class_codes(texts: Sequence[str], *, folders: bool) -> tuple[list[str], dict[str, int]]:
+    """Return class names in their order, and the index of the class that each text names."""
+    numbers = [_number(text) for text in texts]
+    if any(number is None or number != round(number) for number in numbers):
+        return list(texts), {text: index for index, text in enumerate(texts)}
+    whole = {text: _whole(text) for text in texts}
+    if folders:
+        names = sorted(texts, key=lambda text: (whole[text], text))  # 2 before 10
+        return names, {text: index for index, text in enumerate(names)}
+    codes = {number: index for index, number in enumerate(sorted(set(whole.values())))}  # 2.0 is 2
+    return [str(number) for number in codes], {text: codes[number] for text, number in whole.items()}
 
 
 def _values(recording: TableRecording) -> npt.NDArray[np.float32]:
@@ -100,6 +117,14 @@ def _values(recording: TableRecording) -> npt.NDArray[np.float32]:
 def _number(text: str) -> float | None:
     """Return the finite number that a text is; None where it is none."""
     return float(text) if is_number(text) and abs(float(text)) < 1e30 else None
+
+
+def _whole(text: str) -> int:
+    """Return the whole number that a text is, exactly where it has no point or exponent."""
+    try:
+        return int(text)
+    except ValueError:
+        return round(float(text))
 
 
 def _window(recordings: Sequence[TableRecording], reading: Reading, notes: list[str]) -> tuple[int, int]:

@@ -14,8 +14,11 @@ import numpy.typing as npt
 from hwnas.data._splits import Indices
 
 FloatArray = npt.NDArray[np.float32]
-LEAST_STD = 1e-6
-"""A channel that hardly changes is not blown up."""
+Targets = npt.NDArray[np.int64] | npt.NDArray[np.float32]
+Choose = Callable[[Targets], Indices]
+"""Returns the indices, in ascending order, of the signals of a part that are kept, from the targets of all of them."""
+LEAST_SHARE = 1e-6
+"""A channel that hardly changes is not blown up: its deviation counts as so much of its mean."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +31,7 @@ class SignalPart:
     """
 
     signals: FloatArray
-    targets: npt.NDArray[np.int64] | npt.NDArray[np.float32]
+    targets: Targets
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -45,7 +48,7 @@ class SignalData:
         validation: What a search compares networks on.
         test: For the final report alone.
         mean: Mean of each channel of `train`.
-        std: Standard deviation of each channel of `train`, at least 1e-6.
+        std: Standard deviation of each channel of `train`, at least a millionth of its mean; 1 for one that is 0.
         loading: How files became signals, as JSON-able data: ``source``, ``channels``, ``rate`` (Hz), ``length``,
             ``window`` and ``hop`` (samples), ``columns``; None where something does not apply.
         notes: Notes about what the source holds that was left out, or how it was divided.
@@ -94,7 +97,26 @@ def moments(signals: FloatArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     for first in range(0, len(signals), 256):  # the centred signals are never held as a whole
         square += np.square(signals[first : first + 256] - mean[:, None]).sum((0, 2))
     std = np.sqrt(square / (len(signals) * signals.shape[2]))
-    return tuple(map(float, mean)), tuple(float(max(value, LEAST_STD)) for value in std)
+    std = np.maximum(std, LEAST_SHARE * np.abs(mean))
+    return tuple(map(float, mean)), tuple(float(value) or 1.0 for value in std)
+
+
+def joined(pieces: Sequence[FloatArray], chosen: Indices) -> FloatArray:
+    """Return some of the signals of several arrays ``(n, channels, length)`` that are counted one after another.
+
+    Only these are copied: the arrays may be views of windows that overlap.
+
+    Args:
+        pieces: One or more arrays.
+        chosen: Indices, in ascending order.
+    """
+    ends = np.cumsum([len(piece) for piece in pieces])
+    bounds = np.searchsorted(chosen, [0, *ends])
+    result = np.empty((len(chosen), *pieces[0].shape[1:]), dtype=np.float32)
+    for i, piece in enumerate(pieces):
+        first, last = bounds[i], bounds[i + 1]
+        result[first:last] = piece[chosen[first:last] - (ends[i] - len(piece))]
+    return result
 
 
 def numbers_note(classes: Sequence[str], where: str) -> list[str]:
@@ -164,7 +186,7 @@ class SignalSource:
         labels: Class of each recording ``(n,)``; None where it has several, or none.
         groups: Group of each recording ``(n,)``; None where each is its own.
         classes: Class names; empty for regression.
-        cut: Makes signals of the recordings of each part.
+        cut: Makes signals of the recordings of each part, and keeps those that are chosen.
         single: Whether each recording is one signal.
         names: Path of each recording's file within the data set; empty where they have none.
         groups_by: What states the groups: ``name``, ``column`` or ``array``; read only where there are groups.
@@ -175,7 +197,7 @@ class SignalSource:
     labels: Indices | None
     groups: npt.NDArray[np.str_] | None
     classes: tuple[str, ...]
-    cut: Callable[[Mapping[str, Indices]], Cut]
+    cut: Callable[[Mapping[str, Indices], Choose], Cut]
     single: bool
     names: Sequence[str] = ()
     groups_by: str = ""

@@ -12,7 +12,16 @@ from hwnas._errors import DataError
 from hwnas.data._names import shown
 from hwnas.data._npy import Array, Npz
 from hwnas.data._npz import PARTS, class_indices, parts_in
-from hwnas.data._signal_data import Cut, FloatArray, Reading, SignalPart, SignalSource, numbers_note
+from hwnas.data._signal_data import (
+    Choose,
+    Cut,
+    FloatArray,
+    Reading,
+    SignalPart,
+    SignalSource,
+    Targets,
+    numbers_note,
+)
 from hwnas.data._splits import Indices
 
 _ASPECT = 4
@@ -64,9 +73,10 @@ def open_arrays(path: Path, reading: Reading) -> SignalSource:
     signals = np.concatenate([signals for signals, _ in parts.values()]) if len(parts) > 1 else parts["train"][0]
     classes, targets = _targets(path, {part: labels for part, (_, labels) in parts.items()}, reading)
 
-    def cut(chosen: Mapping[str, Indices]) -> Cut:
+    def cut(chosen: Mapping[str, Indices], choose: Choose) -> Cut:
         """Return the signals of all parts."""
-        made = {part: SignalPart(signals[indices], targets[indices]) for part, indices in chosen.items()}
+        kept = {part: indices[choose(targets[indices])] for part, indices in chosen.items()}
+        made = {part: SignalPart(signals[indices], targets[indices]) for part, indices in kept.items()}
         loading = {"source": "npz", "channels": first[0], "rate": None, "length": first[1]}
         return Cut(made, {**loading, "window": None, "hop": None, "columns": None})
 
@@ -133,15 +143,35 @@ def _groups(archive: Npz, counts: Mapping[str, int]) -> npt.NDArray[np.str_] | N
     return np.concatenate(groups)
 
 
-def _targets(
-    path: Path, labels: Mapping[str, Array], reading: Reading
-) -> tuple[tuple[str, ...], npt.NDArray[np.int64] | npt.NDArray[np.float32]]:
-    """Return class names and indices into them, or no names and values."""
-    every = np.concatenate(list(labels.values()))
-    whole = every.dtype.kind in "iu"
-    if reading.regression or (reading.regression is None and not whole):
-        return (), every.astype(np.float32)
-    if not whole:
-        raise DataError(f"data {shown(path)}: y_train holds {every.dtype}; classes must be integers")
+def _targets(path: Path, labels: Mapping[str, Array], reading: Reading) -> tuple[tuple[str, ...], Targets]:
+    """Return class names and indices into them, or no names and values.
+
+    Raises:
+        DataError: Classes are no integers, or values no 32-bit numbers.
+    """
+    fractions = [part for part, values in labels.items() if values.dtype.kind == "f"]
+    if reading.regression or (reading.regression is None and "train" in fractions):
+        return (), np.concatenate([_values(path, part, values) for part, values in labels.items()])
+    if fractions:
+        key = f"y_{PARTS[fractions[0]]}"
+        hint = "classes must be integers" if reading.regression is False else "y_train holds integers; give one kind"
+        raise DataError(f"data {shown(path)}: {key} holds {labels[fractions[0]].dtype}; {hint}")
     classes, indices = class_indices(path, labels)
     return tuple(classes), np.concatenate(list(indices.values()))
+
+
+def _values(path: Path, part: str, values: Array) -> FloatArray:
+    """Return the values of a part as networks learn them.
+
+    Raises:
+        DataError: Naming one that a 32-bit number cannot hold.
+    """
+    with np.errstate(over="ignore"):
+        numbers = values.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if len(bad):
+        raise DataError(
+            f"data {shown(path)}: y_{PARTS[part]}[{bad[0]}] is {values[bad[0]]:g}, which no 32-bit number holds; give "
+            "the values in another unit"
+        )
+    return numbers

@@ -17,7 +17,7 @@ from hwnas.data._layout import find_layout
 from hwnas.data._names import shown
 from hwnas.data._recordings import RecordingError, fitted, read_wav, resampled, windows
 from hwnas.data._signal_classes import labelled_files
-from hwnas.data._signal_data import Cut, FloatArray, Reading, SignalPart, SignalSource
+from hwnas.data._signal_data import Choose, Cut, FloatArray, Reading, SignalPart, SignalSource, joined
 from hwnas.data._splits import Indices
 
 _QUANTILE = 0.95
@@ -41,10 +41,10 @@ def open_wavs(root: Path, reading: Reading) -> SignalSource:
         groups = np.array([group_of(path, name, split_by) for path, name in zip(files.paths, names, strict=True)])
     notes = layout.notes
 
-    def cut(chosen: Mapping[str, Indices]) -> Cut:
+    def cut(chosen: Mapping[str, Indices], choose: Choose) -> Cut:
         """Read the files of all parts."""
         recordings = {part: [_read(files.paths[i]) for i in indices] for part, indices in chosen.items()}
-        return _cut(root, recordings, {p: files.labels[i] for p, i in chosen.items()}, reading, notes)
+        return _cut(recordings, {p: files.labels[i] for p, i in chosen.items()}, reading, choose, notes)
 
     return SignalSource(
         parts=files.parts,
@@ -91,10 +91,10 @@ def _read(path: str) -> _Recording:
 
 
 def _cut(
-    root: Path,
     recordings: dict[str, list[_Recording]],
     labels: Mapping[str, Indices],
     reading: Reading,
+    choose: Choose,
     notes: list[str],
 ) -> Cut:
     """Bring recordings to one rate and one length; `recordings` is emptied on the way."""
@@ -112,8 +112,9 @@ def _cut(
     parts = {}
     for part in list(recordings):
         pieces = [_pieces(each, rate, length, hop) for each in recordings.pop(part)]
-        counts = [len(piece) for piece in pieces]
-        parts[part] = SignalPart(np.concatenate(pieces), np.repeat(labels[part], counts))
+        targets = np.repeat(labels[part], [len(piece) for piece in pieces])
+        kept = choose(targets)
+        parts[part] = SignalPart(joined(pieces, kept), targets[kept])
     loading = {"source": "wav", "channels": channels, "rate": rate, "length": length}
     return Cut(parts, {**loading, "window": reading.window, "hop": hop, "columns": None})
 

@@ -15,7 +15,7 @@ from hwnas.data._kinds import TABLES, WAVS
 from hwnas.data._names import shown
 from hwnas.data._recognise import are_most, has_files
 from hwnas.data._signal_csv import open_tables
-from hwnas.data._signal_data import Cut, Reading, SignalData, SignalPart, SignalSource, moments
+from hwnas.data._signal_data import Choose, Cut, Reading, SignalData, SignalPart, SignalSource, Targets, moments
 from hwnas.data._signal_wav import open_wavs
 from hwnas.data._splits import Indices, subset, subset_of_any
 
@@ -38,7 +38,9 @@ def are_signals(spec: str) -> bool:
     return path.suffix.lower() in TABLES.suffixes
 
 
-def load_signals(spec: str, reading: Reading | None = None, *, seed: int = 0, limit: int | None = None) -> SignalData:
+def load_signals(
+    spec: str | Path, reading: Reading | None = None, *, seed: int = 0, limit: int | None = None
+) -> SignalData:
     """Load signals and split them; all windows of a recording, and all recordings of a group, stay in one part.
 
     Args:
@@ -55,15 +57,15 @@ def load_signals(spec: str, reading: Reading | None = None, *, seed: int = 0, li
     """
     reading = reading or Reading()
     _require_options(reading)
-    require_arguments(spec, None, limit)
-    with one_line(spec, "signals", "--data-limit N"):
+    spec = require_arguments(spec, None, limit, seed)
+    with one_line(spec, "signals", "--data-limit N, or a greater --hop for recordings that are cut into windows"):
         source = _open(spec, reading)
         chosen, test_chosen = divide(spec, source, reading.hold_out, seed)
         test_part = _test_part(source, chosen["test"], test_chosen, reading.split_by)
         if limit is not None and source.single and source.labels is not None:  # before anything is decoded
             chosen = {part: _some(spec, source.labels, indices, limit) for part, indices in chosen.items()}
-        made = source.cut(chosen)
-    return replace(_assembled(spec, source, made, limit), test_part=test_part)
+        made = source.cut(chosen, _chooser(spec, limit, bool(source.classes)))
+    return replace(_assembled(spec, source, made), test_part=test_part)
 
 
 def _test_part(source: SignalSource, test: Indices, chosen: str, split_by: str | None) -> dict[str, object]:
@@ -106,10 +108,8 @@ def _some(spec: str, labels: Indices, indices: Indices, limit: int) -> Indices:
     return indices[subset(shown(spec), labels[indices], limit, needed=1, noun="recording")]
 
 
-def _assembled(spec: str, source: SignalSource, made: Cut, limit: int | None) -> SignalData:
+def _assembled(spec: str, source: SignalSource, made: Cut) -> SignalData:
     parts = dict(made.parts)
-    if limit is not None:
-        parts = {part: _limited(spec, signals, limit, bool(source.classes)) for part, signals in parts.items()}
     _require_classes(spec, source.classes, parts)
     mean, std = moments(parts["train"].signals)
     return SignalData(
@@ -125,12 +125,15 @@ def _assembled(spec: str, source: SignalSource, made: Cut, limit: int | None) ->
     )
 
 
-def _limited(spec: str, part: SignalPart, limit: int, classes: bool) -> SignalPart:
-    if classes:
-        chosen = subset(shown(spec), part.targets.astype(np.int64), limit, needed=1, noun="signal")
-    else:
-        chosen = subset_of_any(len(part), limit)
-    return part if len(chosen) == len(part) else SignalPart(part.signals[chosen], part.targets[chosen])
+def _chooser(spec: str, limit: int | None, classes: bool) -> Choose:
+    """Return what chooses at most `limit` signals of a part, before they are copied."""
+
+    def choose(targets: Targets) -> Indices:
+        if classes:
+            return subset(shown(spec), targets.astype(np.int64), limit, needed=1, noun="signal")
+        return subset_of_any(len(targets), limit)
+
+    return choose
 
 
 def _require_classes(spec: str, classes: tuple[str, ...], parts: Mapping[str, SignalPart]) -> None:

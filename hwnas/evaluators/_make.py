@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._common._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow, takes
+from hwnas._common._seeds import is_whole
 from hwnas._errors import EvaluatorError
 from hwnas.evaluators._base import Evaluator, require_current
 from hwnas.evaluators._oneshot import OneShotEvaluator
@@ -68,9 +69,14 @@ def make_evaluator(
             takes ``accuracy_column`` and ``extra_columns``.
 
     Raises:
-        EvaluatorError: An unknown evaluator or option, or data that does not fit the space.
+        EvaluatorError: An unknown evaluator or option, an impossible seed or number of threads, or data that does not
+            fit the space.
         PluginError: It is a plug-in's that cannot be used.
     """
+    if not is_whole(seed) or seed < 0:
+        raise EvaluatorError(f"evaluator {spec}: the seed must be a whole number of 0 or more, got {seed!r}")
+    if threads is not None and (not is_whole(threads) or threads < 1):
+        raise EvaluatorError(f"evaluator {spec}: the threads must be a whole number of 1 or more, got {threads!r}")
     if spec.startswith(_TABLE):
         unknown = sorted(set(options) - {"accuracy_column", "extra_columns"})
         if unknown:

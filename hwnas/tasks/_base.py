@@ -130,6 +130,19 @@ class Task(ABC):
         The text completes the sentence "its input [...] ...".
         """
 
+    def misfit_outputs(self, shapes: Sequence[Sequence[object]]) -> str | None:
+        """Return why a file's outputs ``(batch, ...)`` are not those of this task; None where they may be.
+
+        The text completes the sentence "its outputs [...] ...".
+        """
+        wanted = self.outputs
+        if len(shapes) == len(wanted) and all(
+            len(shape) > 1 and (type(shape[1]) is not int or shape[1] == output.size)
+            for shape, output in zip(shapes, wanted, strict=True)
+        ):
+            return None
+        return f"are not {', '.join(f'{output.name} (batch, {output.size}, ...)' for output in wanted)}"
+
     def metadata(self, input_shape: Shape) -> dict[str, Any]:
         """Return what an ONNX file says of itself: JSON-able values by name, like ``preprocessing`` and ``classes``.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from hwnas._common._option import dashed
@@ -77,7 +78,7 @@ def usual_task(data: str, options: Collection[str] = ()) -> str:
 
 def make_task(
     name: str | None,
-    data: str,
+    data: str | Path,
     *,
     image_size: int | None = None,
     seed: int = 0,
@@ -98,6 +99,7 @@ def make_task(
         DataError: An unknown task, an option that it does not have, or data that cannot be read.
         PluginError: It is a plug-in's that cannot be used.
     """
+    data = str(data)
     options: dict[str, Any] = {"image_size": image_size, "seed": seed, "limit": limit}
     stated = {key for key, value in {**more, "image_size": image_size}.items() if value is not None}
     kind = usual_task(data, stated) if name is None else name

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hwnas._errors import EvaluatorError
 
@@ -39,6 +41,11 @@ class TrainingOption:
                 raise EvaluatorError(f"training: {name} must be true or false, got {value!r}")
         else:
             require_number(name, value, self.low, self.high)
+
+
+def amounts(settings: Mapping[str, Any], *names: str) -> tuple[float, ...]:
+    """Return the values of some settings as numbers; what is absent is off, as 0 is."""
+    return tuple(float(settings.get(name, 0.0)) for name in names)
 
 
 def require_number(name: str, value: object, low: float, high: float) -> None:

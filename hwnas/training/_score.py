@@ -91,6 +91,13 @@ class OnnxNetwork:
         entry = self._session.get_inputs()[0]
         if (why := task.misfit(entry.shape)) is not None:
             raise EvaluatorError(f"onnx {name}: its input {list(entry.shape)} {why}")
+        if type(entry.shape[0]) is not int or entry.shape[0] < 1:
+            raise EvaluatorError(
+                f"onnx {name}: its input {list(entry.shape)} has no fixed batch size; export it with one"
+            )
+        shapes = [list(output.shape) for output in self._session.get_outputs()]
+        if (why := task.misfit_outputs(shapes)) is not None:
+            raise EvaluatorError(f"onnx {name}: its outputs {', '.join(map(str, shapes))} {why}")
         self._input = entry.name
         self.batch, *self._input_shape = entry.shape
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,27 @@ class _Reader:
             x, y, width, height = (_float(number) for number in box)
             crowd = bool(item.get("iscrowd", 0))
             add_box(picture, Box((x, y, x + width, y + height), own[category], crowd), where, self.left)
-        return list(pictures.values())
+        return self._merged(pictures.values())
+
+    def _merged(self, entries: Iterable[Picture]) -> list[Picture]:
+        """Return each image once: some tools write an entry for each box. A box that is stated twice is one.
+
+        Raises:
+            DataError: Entries state different sizes of one image.
+        """
+        merged: dict[Path, Picture] = {}
+        for entry in entries:
+            first = merged.setdefault(entry.path.resolve(), entry)
+            if first is entry:
+                continue
+            if first.size != entry.size:
+                raise DataError(
+                    f"data {shown(self.path)}: the image '{shown(entry.path.name)}' is listed with two sizes; correct "
+                    "one or remove it"
+                )
+            self.left["repeated entries of an image, joined"] += 1
+            first.boxes = list(dict.fromkeys([*first.boxes, *entry.boxes]))
+        return list(merged.values())
 
     def _content(self) -> dict[str, Any]:
         text = read_text(self.path)
@@ -144,6 +164,12 @@ class _Reader:
                 raise DataError(
                     f"{where}: category {number} is '{shown(name)}' here and '{shown(self.names[number])}' in another "
                     "part; use one name"
+                )
+            others = [other for other, known in self.names.items() if known == name and other != number]
+            if others:
+                raise DataError(
+                    f"{where}: '{shown(name)}' is category {number} here and {others[0]} in another part; use one "
+                    "number"
                 )
             own[number] = name
         return own

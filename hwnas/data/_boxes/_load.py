@@ -46,7 +46,7 @@ def _has_images(folder: Path) -> bool:
         return any(Path(entry.name).suffix.lower() in IMAGES.suffixes for entry in entries)
 
 
-def load_boxes(spec: str, *, image_size: int | None = None, seed: int = 0, limit: int | None = None) -> BoxData:
+def load_boxes(spec: str | Path, *, image_size: int | None = None, seed: int = 0, limit: int | None = None) -> BoxData:
     """Load images with boxes and split them.
 
     Args:
@@ -62,7 +62,7 @@ def load_boxes(spec: str, *, image_size: int | None = None, seed: int = 0, limit
     Raises:
         DataError: One line that names the file at fault and says what to do.
     """
-    require_arguments(spec, image_size, limit)
+    spec = require_arguments(spec, image_size, limit, seed)
     root = Path(spec)
     with one_line(spec):
         source = _open(spec, root)

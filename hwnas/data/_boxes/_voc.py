@@ -32,7 +32,10 @@ def open_voc(root: Path) -> BoxSource:
     left: Counter[str] = Counter()
     parts: dict[str, list[Picture]] = {}
     for part, names in _members(root).items():
-        parts[part] = [_read(root, name, left) for name in names]
+        distinct = list(dict.fromkeys(names))
+        if repeated := len(names) - len(distinct):
+            left["repeated names of an image, left out"] += repeated
+        parts[part] = [_read(root, name, left) for name in distinct]
     known = sorted({box.name for picture in parts["train"] for box in picture.boxes})
     for part in parts:
         for picture in parts[part]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +49,9 @@ class DenseTask(DataTask[DenseData]):
         self.metric = MEAN_IOU if data.classes else RELATIVE_L2
 
     @classmethod
-    def load(cls, data: str, *, image_size: int | None = None, seed: int = 0, limit: int | None = None) -> DenseTask:
+    def load(
+        cls, data: str | Path, *, image_size: int | None = None, seed: int = 0, limit: int | None = None
+    ) -> DenseTask:
         """Return the task of a data set; the arguments are those of `load_dense`.
 
         Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn import functional as f
 
 from hwnas.data import IGNORED, DenseData
 from hwnas.tasks._moves import moved_images
+from hwnas.tasks._options import amounts
 
 _TINY = 1e-12
 
@@ -54,12 +56,13 @@ def augmented(
         rng: Source of everything random.
         settings: Values of the task's options.
     """
-    if not settings["shift"] and not settings["flip"]:
+    shift, flip = amounts(settings, "shift", "flip")
+    if not shift and not flip:
         return x, targets
     maps = targets[:, None] if targets.ndim < x.ndim else targets
     joined = torch.cat([x, maps.to(x.dtype)], dim=1)  # class indices up to 255 are exact in float32
     image = joined[:, :, None] if x.ndim == 3 else joined  # a signal is an image of one row
-    moved = moved_images(image, rng, shift=settings["shift"], flip=settings["flip"]).reshape(joined.shape)
+    moved = moved_images(image, rng, shift=shift, flip=bool(flip)).reshape(joined.shape)
     views, maps = moved[:, : x.shape[1]], moved[:, x.shape[1] :]
     maps = maps[:, 0] if targets.ndim < x.ndim else maps
     return in_memory_order(views), maps.to(targets.dtype)
@@ -97,9 +100,11 @@ def regression_loss(data: DenseData, maps: Tensor, targets: Tensor) -> Tensor:
     Args:
         data: Gives the moments that undo the normalisation of the maps.
         maps: Normalised ``(N, C_out, ...)``.
-        targets: ``(N, C_out, ...)`` in their own units.
+        targets: ``(N, C_out, ...)`` in their own units, which do not matter: squares of very large or small values are
+            never taken.
     """
-    mean, deviation = (channelwise(moments, maps) for moments in data.target_moments)
+    unit, mean, deviation = _target_scale(data, maps)
+    targets = targets / unit
     errors = (maps * deviation + mean - targets).flatten(1).square().sum(1)
     norms = targets.flatten(1).square().sum(1).clamp(min=_TINY)
     return ((errors + _TINY) / norms).sqrt().mean()  # the square root has no gradient at 0
@@ -108,7 +113,7 @@ def regression_loss(data: DenseData, maps: Tensor, targets: Tensor) -> Tensor:
 def value_imitation_loss(data: DenseData, maps: Tensor, teacher: Tensor) -> Tensor:
     """Return the mean over samples of |y - t|^2 / |t|^2, where t are a teacher's values.
 
-    Values are in the targets' own units, as in `regression_loss`: relative to normalised values, which are near 0 at
+    Values are those of the targets, as in `regression_loss`: relative to normalised values, which are near 0 at
     first, this loss would outweigh that one.
 
     Args:
@@ -116,6 +121,14 @@ def value_imitation_loss(data: DenseData, maps: Tensor, teacher: Tensor) -> Tens
         maps: Normalised ``(N, C_out, ...)``.
         teacher: The teacher's, likewise.
     """
-    mean, deviation = (channelwise(moments, maps) for moments in data.target_moments)
+    _, mean, deviation = _target_scale(data, maps)
     errors = ((maps - teacher) * deviation).flatten(1).square().sum(1)
     return (errors / (teacher * deviation + mean).flatten(1).square().sum(1).clamp(min=_TINY)).mean()
+
+
+def _target_scale(data: DenseData, maps: Tensor) -> tuple[float, Tensor, Tensor]:
+    """Return a unit of the targets' own size, a power of two, and their mean and deviation in it."""
+    means, deviations = data.target_moments
+    unit = 2.0 ** round(math.log2(math.hypot(*means, *deviations)))
+    mean, deviation = (channelwise([value / unit for value in values], maps) for values in (means, deviations))
+    return unit, mean, deviation

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as f
 
+from hwnas.tasks._options import amounts
+
 LEAST_LEFT = 0.3
 """Boxes of which less than this share is left in the image are no longer to be found."""
 
@@ -27,10 +29,11 @@ def augmented(x: Tensor, boxes: Tensor, rng: np.random.Generator, settings: Mapp
         Images and boxes; a box that has left the image has the class -1.
     """
     count = len(x)
-    scale = np.exp(rng.uniform(-settings["zoom"], settings["zoom"], count))  # of the part that is seen
-    middle = 0.5 + rng.uniform(-settings["shift"], settings["shift"], (count, 2))
-    mirrored = rng.random(count) < (0.5 if settings["flip"] else 0.0)
-    light = rng.uniform(-settings["light"], settings["light"], (count, 2))
+    zoom, shift, flip, dimming = amounts(settings, "zoom", "shift", "flip", "light")
+    scale = np.exp(rng.uniform(-zoom, zoom, count))  # of the part that is seen
+    middle = 0.5 + rng.uniform(-shift, shift, (count, 2))
+    mirrored = rng.random(count) < (0.5 if flip else 0.0)
+    light = rng.uniform(-dimming, dimming, (count, 2))
     direction = np.where(mirrored, -1.0, 1.0)
     seen = _seen(x, scale, middle, direction)
     factor, offset = (torch.from_numpy(a.astype(np.float32)).to(x.device)[:, None, None, None] for a in light.T)

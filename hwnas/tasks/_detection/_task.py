@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,7 +52,9 @@ class Detection(PixelTask[BoxData]):
     metric = AP50
 
     @classmethod
-    def load(cls, data: str, *, image_size: int | None = None, seed: int = 0, limit: int | None = None) -> Detection:
+    def load(
+        cls, data: str | Path, *, image_size: int | None = None, seed: int = 0, limit: int | None = None
+    ) -> Detection:
         """Return the task of a data set; the arguments are those of `hwnas.data.load_boxes`.
 
         Raises:
@@ -72,6 +75,10 @@ class Detection(PixelTask[BoxData]):
     def require_fit(self, space: Space) -> None:
         """Refuse networks that do not end in boxes, or have other channels or classes."""
         require_fit(space, self._data)
+
+    def misfit_outputs(self, shapes: Sequence[Sequence[object]]) -> str | None:
+        """Return why outputs are no list of detections: there must be one; its extents are numbers of boxes."""
+        return None if len(shapes) == 1 else "are not one list of detections"
 
     def metadata(self, input_shape: Shape) -> dict[str, Any]:
         """Return how images are prepared, the names of the classes, and what a detection's numbers mean."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -58,7 +59,7 @@ class ImageClassification(PixelTask[ImageData]):
 
     @classmethod
     def load(
-        cls, data: str, *, image_size: int | None = None, seed: int = 0, limit: int | None = None
+        cls, data: str | Path, *, image_size: int | None = None, seed: int = 0, limit: int | None = None
     ) -> ImageClassification:
         """Return the task of a data set; the arguments are those of `load_data`.
 

@@ -13,6 +13,7 @@ from hwnas.data import ImageData
 from hwnas.tasks._image._augment import cutout, mixup
 from hwnas.tasks._image._randaugment import randaugment
 from hwnas.tasks._moves import moved_images
+from hwnas.tasks._options import amounts
 
 
 def augmented(
@@ -30,12 +31,13 @@ def augmented(
     Returns:
         Images, and class indices, or class probabilities ``(N, classes)`` where images are blended.
     """
-    x = moved_images(x, rng, shift=settings["shift"], flip=settings["flip"])
+    shift, flip = amounts(settings, "shift", "flip")
+    x = moved_images(x, rng, shift=shift, flip=bool(flip))
     if strength := settings.get("randaugment"):
         mean, std = (torch.tensor(values, device=x.device) for values in (data.mean, data.std))
         x = randaugment(x, rng, strength, black=-mean / std, white=(1 - mean) / std)
-    if settings["cutout"]:
-        x = cutout(x, rng, settings["cutout"])
-    if settings["mixup"]:
-        x, labels = mixup(x, labels, rng, alpha=settings["mixup"], classes=len(data.classes))
+    if share := settings.get("cutout"):
+        x = cutout(x, rng, share)
+    if alpha := settings.get("mixup"):
+        x, labels = mixup(x, labels, rng, alpha=alpha, classes=len(data.classes))
     return x.contiguous(memory_format=torch.channels_last), labels

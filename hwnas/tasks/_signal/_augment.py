@@ -21,18 +21,18 @@ def augmented(x: Tensor, rng: np.random.Generator, settings: Mapping[str, Any]) 
     Args:
         x: Signals, each channel with mean 0 and deviation 1 over the train part.
         rng: Source of everything random.
-        settings: Values of the task's options; what is 0 is off.
+        settings: Values of the task's options; what is absent or 0 is off.
     """
-    if settings["shift"]:
-        x = shifted(x, rng, settings["shift"])
-    if settings["gain"]:
-        x = amplified(x, rng, settings["gain"])
-    if settings["noise"]:
-        x = noisy(x, rng, settings["noise"])
-    if settings["time_mask"]:
-        x = time_masked(x, rng, settings["time_mask"])
-    if settings["channel_mask"]:
-        x = channel_masked(x, rng, settings["channel_mask"])
+    if shift := settings.get("shift"):
+        x = shifted(x, rng, shift)
+    if gain := settings.get("gain"):
+        x = amplified(x, rng, gain)
+    if noise := settings.get("noise"):
+        x = noisy(x, rng, noise)
+    if share := settings.get("time_mask"):
+        x = time_masked(x, rng, share)
+    if chance := settings.get("channel_mask"):
+        x = channel_masked(x, rng, chance)
     return x
 
 

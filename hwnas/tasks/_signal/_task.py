@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -79,7 +80,7 @@ class SignalTask(DataTask[SignalData]):
     @classmethod
     def load(
         cls,
-        data: str,
+        data: str | Path,
         *,
         seed: int = 0,
         limit: int | None = None,
@@ -171,7 +172,7 @@ class SignalTask(DataTask[SignalData]):
     def misfit(self, input_shape: Sequence[object]) -> str | None:
         """Return why a file's input ``(batch, C, length)`` does not take these signals."""
         shape = list(input_shape)
-        right = len(shape) == 3 and shape[1] == self._data.channels
+        right = len(shape) == 3 and type(shape[0]) is int and shape[1] == self._data.channels
         if right and isinstance(shape[2], int) and 0 < shape[2] <= self._data.length:
             return None
         return f"does not take signals of {self._data.channels} x {self._data.length} (channels x samples)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hwnas.tasks._confusion import confusion_counts, confusion_matrix
 from hwnas.tasks._exhibit import Exhibit
 from hwnas.tasks._image import ImageClassification
 from hwnas.tasks._labels import LABEL_SMOOTHING
-from hwnas.tasks._options import TrainingOption
+from hwnas.tasks._options import TrainingOption, amounts
 from hwnas.tasks._video._fit import require_frames
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class VideoClassification(ImageClassification):
     @classmethod
     def load(
         cls,
-        data: str,
+        data: str | Path,
         *,
         image_size: int | None = None,
         frames: int | None = None,
@@ -101,7 +102,8 @@ class VideoClassification(ImageClassification):
         """Return clips moved in space and time and mirrored, each as a whole."""
         from hwnas.tasks._video._tensors import augment
 
-        moved = augment(x, rng, shift=settings["shift"], time_shift=settings["time_shift"], flip=bool(settings["flip"]))
+        shift, time_shift, flip = amounts(settings, "shift", "time_shift", "flip")
+        moved = augment(x, rng, shift=shift, time_shift=time_shift, flip=bool(flip))
         return moved, targets
 
     def exhibits(self, run: Run) -> Sequence[Exhibit]:

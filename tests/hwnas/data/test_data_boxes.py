@@ -283,3 +283,52 @@ def test_huge_whole_numbers_of_a_box_are_one_line(tmp_path):
     with pytest.raises(DataError, match=r"annotations\[0\]") as caught:
         load_boxes(str(data))
     assert "\n" not in str(caught.value)
+
+
+def test_an_image_that_is_listed_twice_is_one(tmp_path):
+    write_coco(tmp_path, counts=(("train", 10),))
+    path = tmp_path / "train.json"
+    content = json.loads(path.read_text())
+    alone = load_boxes(str(tmp_path))
+    entries, annotations = [], []
+    for number, box in enumerate(content["annotations"]):  # an entry for each box, as some tools write them
+        image = content["images"][box["image_id"]]
+        entries.append({**image, "id": number})
+        annotations.append({**box, "image_id": number})
+    path.write_text(json.dumps({**content, "images": entries, "annotations": annotations}))
+    data = load_boxes(str(tmp_path))
+    parts = ("train", "validation", "test")
+    assert [len(getattr(data, part)) for part in parts] == [len(getattr(alone, part)) for part in parts]
+    repeated = len(entries) - len({entry["file_name"] for entry in entries})
+    assert f"repeated entries of an image, joined: {repeated}" in data.notes
+    assert data.fingerprint == alone.fingerprint
+    entries[-1]["width"] += 1
+    entries.append({**entries[-1], "id": len(entries), "width": entries[-1]["width"] + 1})
+    path.write_text(json.dumps({**content, "images": entries, "annotations": annotations}))
+    with pytest.raises(DataError, match=r"the image '009.png' is listed with two sizes; correct one or remove it"):
+        load_boxes(str(tmp_path))
+
+
+def test_a_name_that_a_list_of_voc_repeats_is_one_image(tmp_path):
+    write_voc(tmp_path, count=8)
+    names = [f"{i:03d}" for i in range(8)]
+    main = tmp_path / "ImageSets" / "Main"
+    for path in main.iterdir():
+        path.unlink()
+    sizes = []
+    for written in (names, names + names[:4]):
+        (main / "train.txt").write_text("\n".join(written))
+        data = load_boxes(str(tmp_path))
+        sizes.append([len(part) for part in (data.train, data.validation, data.test)])
+    assert sizes[0] == sizes[1]
+    assert "repeated names of an image, left out: 4" in data.notes
+
+
+def test_a_class_has_one_number_in_all_parts(tmp_path):
+    write_coco(tmp_path, counts=(("train", 6), ("val", 6)))
+    path = tmp_path / "val.json"
+    content = json.loads(path.read_text())
+    content["categories"][0]["id"] = 7
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="'red' is category 7 here and 1 in another part; use one number"):
+        load_boxes(str(tmp_path))

@@ -187,7 +187,10 @@ LABELS = np.zeros((6, 32), dtype=np.int32)
         ({"y_train": lambda x, y: y[..., :8]}, "give x (n, channels, ...) and y floats (n, channels_out, ...)"),
         ({"y_train": lambda x, y: at(LABELS, (3, 9), 300)}, "y_train[3] holds the class index 300 at step 9; use 0"),
         ({"y_train": lambda x, y: at(LABELS, (3, 9), -1)}, "y_train[3] holds the class index -1 at step 9"),
-        ({"y_train": lambda x, y: LABELS}, "y_train holds one class alone; segmentation needs at least two"),
+        (
+            {"y_train": lambda x, y: LABELS},
+            "its train masks hold the class index 0 alone; segmentation needs at least two",
+        ),
         ({"x_test": lambda x, y: x}, "the array y_test is missing; add it"),
         ({"x_test": lambda x, y: x[..., :8], "y_test": lambda x, y: y[..., :8]}, "x_test and y_test are (1, 8) and"),
         (
@@ -228,3 +231,38 @@ def test_a_byte_order_mark_is_no_part_of_a_class(tmp_path):
     root = write_shapes(tmp_path)
     (root / "classes.txt").write_text("\ufeffground\nsquare\ndisc\n", encoding="utf-8")
     assert load_dense(str(root)).classes == ("ground", "square", "disc")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_masks_of_0_and_255_are_refused_because_255_is_ignored(tmp_path, named):
+    write_shapes(tmp_path, parts=(("train", 8),))
+    for path in (tmp_path / "train" / "masks").iterdir():
+        mask = np.asarray(Image.open(path))
+        Image.fromarray(np.where(mask == 0, 0, 255).astype(np.uint8)).save(path)
+    (tmp_path / "classes.txt").unlink()
+    if named:
+        (tmp_path / "classes.txt").write_text("background\ncell\n")
+    with pytest.raises(DataError) as error:
+        load_dense(str(tmp_path))
+    assert str(error.value) == (
+        f"data {tmp_path}: its train masks hold the class index 0 alone and 255, which means to ignore a pixel; write "
+        "1 instead of 255 for the object"
+    )
+
+
+def test_a_class_without_train_pixels_is_noted(tmp_path):
+    write_shapes(tmp_path, parts=(("train", 8),))
+    (tmp_path / "classes.txt").write_text("\n".join([*NAMES, "rare", "odd"]))
+    (note,) = load_dense(str(tmp_path)).notes
+    assert note == "no pixel of the train part has the classes rare, odd: networks do not learn them"
+
+
+@pytest.mark.parametrize("unit", [1e-15, 1e15])
+def test_the_unit_of_values_does_not_matter(tmp_path, unit):
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((12, 1, 32)).astype(np.float32) for _ in "xy")
+    moments = []
+    for scale in (1.0, unit):
+        np.savez(tmp_path / "u.npz", x_train=x, y_train=(y * scale).astype(np.float32))
+        moments.append(np.array(load_dense(str(tmp_path / "u.npz")).target_moments) / scale)
+    assert moments[0] == pytest.approx(moments[1], rel=1e-4)

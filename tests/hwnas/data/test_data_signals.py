@@ -1,6 +1,7 @@
 """Signals from WAV folders, CSV recordings and arrays: what is read, how it is divided, and what is refused."""
 
 import itertools
+import tracemalloc
 import wave
 
 import numpy as np
@@ -12,6 +13,7 @@ from signal_toys import RATE, motion, tone, tone_folder, write_csv, write_wav
 from hwnas._errors import DataError
 from hwnas.data import Reading, are_signals, load_signals
 from hwnas.data._recordings import fitted, read_csv, read_wav, resampled, windows
+from hwnas.data._splits import subset
 
 
 def load(path, *, seed=0, limit=None, **reading):
@@ -498,3 +500,86 @@ def test_whole_numbers_say_what_they_are_taken_for(tmp_path):
     assert not any("whole numbers" in line for line in load(tmp_path, window=20, regression=True).notes)
     values = load(signal_toys.arrays(tmp_path / "v.npz", values=True)).notes
     assert values[0].startswith("y_train holds values: networks predict them (rmse)")
+
+
+@pytest.mark.parametrize("kind", ["wav", "csv"])
+def test_a_limit_counts_before_windows_are_copied(tmp_path, kind):
+    for name in ("a", "b"):
+        for part in ("train", "val", "test"):
+            values = tone(np.random.default_rng(0), 300.0, length=30_000)
+            if kind == "wav":
+                write_wav(tmp_path / part / name / "1.wav", values)
+            else:
+                write_csv(tmp_path / part / name / "1.csv", values.tolist(), header=["x"])
+    tracemalloc.start()
+    data = load(tmp_path, limit=12, window=20_000, hop=1)  # 10,001 windows of 80,000 bytes in each file
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sizes(data) == (12, 12, 12)
+    assert peak < 50e6
+    whole = data.train.signals
+    assert whole.flags.writeable
+    assert len(np.unique(whole[:, 0, 0])) > 6
+
+
+def test_a_limit_keeps_the_windows_that_it_kept_before_they_were_views(tmp_path):
+    tone_folder(tmp_path, parts=("train", "test"))
+    every, some = (load(tmp_path, window=50, hop=25, limit=limit) for limit in (None, 30))
+    chosen = subset("", every.train.targets, 30, needed=1)
+    assert (some.train.signals == every.train.signals[chosen]).all()
+    assert (some.train.targets == every.train.targets[chosen]).all()
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes"),
+    [
+        (("01", "02"), ("01", "02")),
+        (("1", "01", "2"), ("01", "1", "2")),
+        (("0.5", "1.5"), ("0.5", "1.5")),
+        (("2", "10"), ("2", "10")),
+        (("1e3", "up"), ("1e3", "up")),
+    ],
+)
+def test_folders_of_csv_files_are_classes_whatever_their_names(tmp_path, folders, classes):
+    for folder in folders:
+        for i in range(4):
+            write_csv(tmp_path / folder / f"{i}.csv", [[value] for value in range(i, i + 8)], header=["x"])
+    data = load(tmp_path)
+    assert data.classes == classes
+    assert data.train.targets.dtype == np.int64
+
+
+def test_whole_numbers_of_any_size_are_different_classes(tmp_path):
+    rows = [[value, 10**25 + (value % 20 >= 10)] for value in range(200)]
+    for i in range(4):
+        write_csv(tmp_path / f"{i}.csv", rows, header=["x", "label"])
+    assert load(tmp_path, window=10).classes == (str(10**25), str(10**25 + 1))
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-3, 1e12])
+def test_the_unit_of_signals_does_not_matter(tmp_path, unit):
+    signals = np.random.default_rng(0).standard_normal((20, 2, 16)) * [[1.0], [3.0]]
+    np.savez(tmp_path / "u.npz", x_train=signals * unit, y_train=np.arange(20) % 2)
+    data = load(tmp_path / "u.npz")
+    assert np.array(data.std) / unit == pytest.approx(data.train.signals.std(axis=(0, 2), dtype=np.float64) / unit)
+
+
+def test_a_channel_that_does_not_change_is_not_blown_up(tmp_path):
+    signals = np.random.default_rng(0).standard_normal((20, 3, 16))
+    signals[:, 1], signals[:, 2] = 0.0, 5.0
+    np.savez(tmp_path / "u.npz", x_train=signals, y_train=np.arange(20) % 2)
+    assert load(tmp_path / "u.npz").std[1:] == (1.0, pytest.approx(5e-6))
+
+
+def test_labels_of_all_parts_are_of_one_kind(tmp_path):
+    x = np.random.default_rng(0).standard_normal((6, 1, 8))
+    labels = {"y_train": np.arange(6, dtype=np.uint64) % 2, "y_test": np.arange(6) % 2}
+    path = tmp_path / "k.npz"
+    np.savez(path, x_train=x, x_test=x, **labels)
+    assert load(path).classes == ("0", "1")
+    np.savez(path, x_train=x, x_test=x, **{**labels, "y_test": np.arange(6.0)})
+    assert refused(path) == "y_test holds float64; y_train holds integers; give one kind"
+    np.savez(path, x_train=x, y_train=np.arange(6.0))
+    assert refused(path, regression=False) == "y_train holds float64; classes must be integers"
+    np.savez(path, x_train=x, y_train=np.arange(6.0) * 1e300)
+    assert refused(path) == "y_train[1] is 1e+300, which no 32-bit number holds; give the values in another unit"

@@ -144,3 +144,17 @@ def test_importing_loads_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"seed": -1}, "evaluator train: the seed must be a whole number of 0 or more, got -1"),
+        ({"threads": 0}, "evaluator train: the threads must be a whole number of 1 or more, got 0"),
+        ({"threads": 1.5}, "evaluator train: the threads must be a whole number of 1 or more, got 1.5"),
+    ],
+)
+def test_impossible_seeds_and_threads_are_one_line(given: dict[str, object], line: str) -> None:
+    with pytest.raises(EvaluatorError) as caught:
+        make_evaluator("train", make_space("mobilenetv3", preset="tiny"), **given)  # type: ignore[arg-type]
+    assert str(caught.value) == line

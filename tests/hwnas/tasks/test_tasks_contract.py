@@ -154,3 +154,29 @@ def test_data_that_a_model_does_not_read_are_refused():
     for space in (DerivedSpace(mobile(size=8)), MixedPrecisionSpace(DerivedSpace(mobile(size=8)))):
         with pytest.raises(EvaluatorError, match=line):
             ImageClassification(load_data("digits", limit=30)).require_fit(space)
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_settings_that_are_absent_are_off_and_an_open_batch_is_refused(name, tmp_path):
+    task = TASKS[name](tmp_path)
+    indices = np.arange(4)
+    x = task.inputs("train", indices, task.input_shape)
+    targets = task.to_device(task.targets("train", indices), "cpu")
+    views, _ = task.augment(x, targets, np.random.default_rng(0), {})
+    np.testing.assert_allclose(views.numpy(), x.numpy(), atol=1e-4)
+    assert task.misfit([4, *task.input_shape]) is None
+    assert task.misfit(["N", *task.input_shape]) is not None
+
+
+def test_a_path_names_data_and_impossible_arguments_are_one_line(tmp_path):
+    folder = write_coco(tmp_path, BOXES)
+    assert type(make_task(None, folder)).__name__ == "Detection"
+    for arguments, line in (
+        ({"seed": -1}, "the seed must be 0 or more, got -1"),
+        ({"seed": 1.5}, "the seed must be a whole number, got 1.5"),
+        ({"limit": 200.5}, "the limit must be a whole number, got 200.5"),
+        ({"image_size": True}, "the image size must be a whole number, got True"),
+    ):
+        with pytest.raises(DataError) as caught:
+            make_task("image", Path("digits"), **arguments)
+        assert str(caught.value) == f"data digits: {line}"

@@ -1,5 +1,7 @@
 """The dense task: metrics by hand, augmentation that moves maps along, losses, and networks that do not fit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hwnas._errors import EvaluatorError
 from hwnas.spaces import make_space
 from hwnas.tasks import MEAN_IOU, RELATIVE_L2, ImageClassification, make_task, metric_named, usual_space, usual_task
 from hwnas.tasks._dense._metrics import MeanIoU, RelativeL2
-from hwnas.tasks._dense._tensors import augmented, regression_loss, segmentation_loss
+from hwnas.tasks._dense._tensors import augmented, regression_loss, segmentation_loss, value_imitation_loss
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +108,19 @@ def test_the_loss_of_values_is_the_metric(regression):
     scorer.add([maps], targets)
     loss = regression_loss(regression.data, torch.from_numpy(maps), torch.from_numpy(targets))
     assert float(loss) == pytest.approx(scorer.value(), rel=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1e-8, 1.0, 1e25])
+def test_losses_of_values_do_not_depend_on_their_unit(regression, unit):
+    """Squares of such values leave what 32-bit numbers hold."""
+    moments = tuple(tuple(value * unit for value in values) for values in regression.data.target_moments)
+    data = replace(regression.data, target_moments=moments)
+    targets = torch.from_numpy(regression.targets("test", slice(5)) * np.float32(unit))
+    maps, teacher = torch.from_numpy(np.random.default_rng(0).standard_normal((2, *targets.shape)).astype(np.float32))
+    wanted = regression_loss(regression.data, maps, targets / unit)
+    assert float(regression_loss(data, maps, targets)) == pytest.approx(float(wanted), rel=1e-4)
+    wanted = value_imitation_loss(regression.data, maps, teacher)
+    assert float(value_imitation_loss(data, maps, teacher)) == pytest.approx(float(wanted), rel=1e-4)
 
 
 def test_inputs_are_normalised(segmentation):

@@ -442,3 +442,18 @@ def test_impossible_settings(changes: dict[str, object], message: str) -> None:
     with pytest.raises(EvaluatorError) as caught:
         default_recipe(digits_task(), **changes)
     assert str(caught.value) == message
+
+
+def test_a_file_with_other_outputs_or_an_open_batch_is_refused(tmp_path: Path) -> None:
+    data, space = digits(), cells()
+    graph, subnet = space.graph(Supernet(space, seed=2).largest), Supernet(space, seed=2)
+    model = build_onnx(graph, subnet.subnet(subnet.largest, []).arrays(), batch=2)
+    fewer = ImageClassification(replace(data, classes=data.classes[:9]))
+    with pytest.raises(EvaluatorError) as caught:
+        score_onnx(model.SerializeToString(), fewer, "test")
+    assert str(caught.value) == "onnx model: its outputs [2, 10] are not logits (batch, 9, ...)"
+    for entry in (model.graph.input[0], model.graph.output[0]):
+        entry.type.tensor_type.shape.dim[0].dim_param = "N"
+    with pytest.raises(EvaluatorError) as caught:
+        score_onnx(model.SerializeToString(), ImageClassification(data), "test")
+    assert str(caught.value) == "onnx model: its input ['N', 1, 8, 8] does not take images of 1 channels"
