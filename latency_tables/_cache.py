@@ -35,8 +35,8 @@ class CacheCurve:
             raise ValueError("a cache curve must have two or more knots and begin at 0 bytes and 0 ms")
         if not np.all(np.isfinite(knots)) or not np.all(np.isfinite(values)) or self.kernel_bytes < 0:
             raise ValueError("the numbers of a cache curve must be finite, and kernel_bytes 0 or more")
-        if np.any(np.diff(knots) <= 0) or np.any(np.diff(values) < 0):
-            raise ValueError("the knots of a cache curve must rise, and its milliseconds must not fall")
+        if np.any(np.diff(knots) < 1) or np.any(np.diff(values) < 0):
+            raise ValueError("the knots of a cache curve must rise by bytes, and its milliseconds must not fall")
 
     def ms(self, working_bytes: npt.ArrayLike) -> FloatArray:
         """Return the extra cost ``(n,)`` in milliseconds of working sets ``(n,)`` in bytes."""

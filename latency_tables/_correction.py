@@ -37,14 +37,19 @@ class Correction:
     centre_ms: float = 1.0
 
     def apply(self, predicted_ms: npt.ArrayLike) -> FloatArray:
-        """Return corrected latencies ``(n,)``, NaN where the prediction is NaN."""
+        """Return corrected latencies ``(n,)``, NaN where the prediction is NaN, and 0 where it is 0."""
         values = np.asarray(predicted_ms, dtype=np.float64)
-        return np.asarray(values * math.exp(self.shift) * (values / self.centre_ms) ** self.tilt)
+        return np.asarray(values * math.exp(self.shift) * self._growth(values))
 
     def slope(self, predicted_ms: npt.ArrayLike) -> FloatArray:
         """Return how much a corrected latency rises for each predicted millisecond more, ``(n,)``."""
         values = np.asarray(predicted_ms, dtype=np.float64)
-        return np.asarray((1 + self.tilt) * math.exp(self.shift) * (values / self.centre_ms) ** self.tilt)
+        return np.asarray((1 + self.tilt) * math.exp(self.shift) * self._growth(values))
+
+    def _growth(self, values: FloatArray) -> FloatArray:
+        """Return ``(predicted / centre) ** tilt``; 1 for predictions of 0."""
+        shares: FloatArray = np.where(values == 0, 1.0, values / self.centre_ms)
+        return np.asarray(shares**self.tilt)
 
 
 def fit_correction(predicted_ms: Sequence[float] | FloatArray, measured_ms: Sequence[float] | FloatArray) -> Correction:

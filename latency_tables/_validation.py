@@ -39,12 +39,14 @@ class EndError:
     worst: float
     inside: float
 
-    def line(self) -> str:
-        """Return the errors for people, in one line."""
-        return (
-            f"  {self.name} ({self.networks}): MAPE {self.mape:.2%}, bias {self.bias:+.2%}, worst {self.worst:+.2%}, "
-            f"90 % intervals contain {self.inside:.0%}"
-        )
+    def line(self, *, intervals: bool = True) -> str:
+        """Return the errors for people, in one line.
+
+        Args:
+            intervals: Whether the predictions have intervals.
+        """
+        text = f"  {self.name} ({self.networks}): MAPE {self.mape:.2%}, bias {self.bias:+.2%}, worst {self.worst:+.2%}"
+        return f"{text}, 90 % intervals contain {self.inside:.0%}" if intervals else text
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class ValidationReport:
             error=self.predicted.mape,
             floor=self.noise_floor.median,
             networks=self.networks,
-            outside=round((1.0 - self.interval_coverage) * self.networks),
+            outside=round((1.0 - self.interval_coverage) * self.networks) if self.interval_networks else 0,
             ends=[(end.name, end.networks, end.mape) for end in self.ends],
         )
 
@@ -106,6 +108,8 @@ class ValidationReport:
             f"validated on {self.networks} held-out networks ({floor})",
             _agreement_line("uncorrected", self.unfitted),
         ]
+        if not self.interval_networks:
+            return [*rows, *(end.line(intervals=False) for end in self.ends)]
         if self.corrected:
             rows.append(_agreement_line(f"corrected with {self.correction_networks} other networks", self.predicted))
         else:

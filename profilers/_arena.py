@@ -39,6 +39,7 @@ def arena_bytes(models: Sequence[Path]) -> list[int | None]:
     Raises:
         ArenaTimeoutError: ONNX Runtime takes too long for each of them.
     """
+    models = [model.resolve() for model in models]
     log, late = _log_of(models, _SECONDS * (1 + (len(models) - 1) // _MODELS))
     sizes = [grown_bytes(log, str(model)) for model in models]
     timeouts = int(late)
@@ -55,12 +56,21 @@ def arena_bytes(models: Sequence[Path]) -> list[int | None]:
 
 def _log_of(models: Sequence[Path], seconds: float) -> tuple[str, bool]:
     """Return the log of a process that infers models, and whether its time was over before it ended."""
-    home = str(Path(__file__).resolve().parent.parent)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([home, os.environ.get("PYTHONPATH", "")])}
+    home = Path(__file__).resolve().parent.parent  # on devices, an archive
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    paths = [str(home), *filter(None, given)]  # an empty one would be the user's folder
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-m", "profilers._arena", *map(str, models)]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", env=environment, timeout=seconds, check=False
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=environment,
+            cwd=home if home.is_dir() else home.parent,  # Python imports from there first: never from the user's folder
+            timeout=seconds,
+            check=False,
         )
     except OSError:
         return "", False

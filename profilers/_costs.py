@@ -20,7 +20,10 @@ def graph_macs(graph: OpGraph) -> int:
 
 
 def graph_params(graph: OpGraph) -> int:
-    """Count the trainable parameters (weights, batch norm scale and shift, biases) of the live graph."""
+    """Count the trainable parameters (weights, batch norm scale and shift, biases) of the live graph.
+
+    Nodes that share weights count each for themselves, as their files hold them.
+    """
     total = 0
     for node in expand(graph.without_dead_code()).nodes:
         total += sum(p.size for p in primitive_of(node.op).parameters(node.op).values() if p.trainable)

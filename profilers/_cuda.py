@@ -21,7 +21,13 @@ import numpy as np
 from latency_tables import Op, OpGraph
 from profilers._backend import Backend
 from profilers._energy import NvmlCounter
-from profilers._errors import DeviceMemoryError, DeviceUnavailableError, UnsupportedGraphError, first_line
+from profilers._errors import (
+    DeviceMemoryError,
+    DeviceUnavailableError,
+    OperatorError,
+    UnsupportedGraphError,
+    first_line,
+)
 from profilers._executed import CONVOLUTION_FUSION, Fusion
 from profilers._fingerprint import cpu_environment, cpu_model
 from profilers._folding import folded_graph, folded_weights
@@ -264,6 +270,8 @@ class CudaBackend(Backend):
                 replay = self._captured(module, inputs, copies)
         except torch.OutOfMemoryError:
             raise DeviceMemoryError("the GPU has too little memory for the graph at this batch size") from None
+        except OperatorError as error:
+            raise UnsupportedGraphError(str(error)) from None
         except RuntimeError as error:
             raise UnsupportedGraphError(f"torch cannot execute the graph: {first_line(error)}") from None
         return KernelRunnable(replay, copies, self._clock)

@@ -113,6 +113,9 @@ def tensor_ranges(
     for number in range(min(map(len, given.values()))):
         fed = {name: values[number : number + 1] for name, values in given.items()}
         for name, value in {**fed, **dict(zip(names, session.run(names, fed), strict=True))}.items():
+            if not value.size:  # the boxes of a sample in which nothing is found
+                ranges.setdefault(name, (0.0, 0.0))
+                continue
             ends = float(value.min()), float(value.max())
             if not all(map(math.isfinite, ends)):
                 raise OperatorError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
 from profilers._errors import ProfilerError
@@ -159,9 +159,32 @@ class Explanation:
             given = {field.name: value[field.name] for field in fields(cls)}
             given["rows"] = tuple(_restored(ExplainedNode, row) for row in given["rows"])
             given["changes"] = tuple(_restored(Change, change) for change in given["changes"])
-            return cls(**{name: _tuples(item) for name, item in given.items()})
+            explanation = cls(**{name: _tuples(item) for name, item in given.items()})
+            _require_types(explanation)
+            return explanation
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ProfilerError(f"{name} is a damaged explanation: {type(error).__name__}: {error}") from error
+
+
+_KINDS: Mapping[str, type | tuple[type, ...]] = {"float": (int, float), "int": int, "str": str}
+"""Types of JSON values by the annotation of a field."""
+
+
+def _require_types(record: Any) -> None:
+    """Check the types of a record's plain fields, and those of the records in it.
+
+    Raises:
+        TypeError: A field has another one, or is no finite number.
+    """
+    for field in fields(record):
+        value, wanted = getattr(record, field.name), _KINDS.get(str(field.type))
+        if wanted is not None:
+            right = isinstance(value, wanted) and not isinstance(value, bool)
+            if not right or (isinstance(value, float) and not math.isfinite(value)):
+                raise TypeError(f"{field.name} is {str(value)[:40]!r}")
+        for item in value if isinstance(value, tuple) else ():
+            if is_dataclass(item):
+                _require_types(item)
 
 
 def _restored(kind: Any, value: Mapping[str, Any]) -> Any:

@@ -245,13 +245,16 @@ def convolved_sizes(sizes: Shape, kernel: Shape, stride: Shape, dilation: Shape,
     return tuple((n + begin + end - d * (k - 1) - 1) // s + 1 for n, k, s, d, begin, end in windows)
 
 
-def torch_padding(x: torch.Tensor, pads: Shape, fill: float = 0.0) -> tuple[torch.Tensor, Shape]:
+def torch_padding(
+    x: torch.Tensor, pads: Shape, fill: float = 0.0, *, always: bool = False
+) -> tuple[torch.Tensor, Shape]:
     """Pad a tensor where torch's own symmetric padding cannot.
 
     Args:
         x: ``(n, channels, ...)``.
         pads: Padding at the beginning of each axis, then at the end of each.
         fill: Value of the padding.
+        always: Whether to leave nothing to torch's function.
 
     Returns:
         The tensor, and the padding for each axis that is left to torch's function.
@@ -259,7 +262,7 @@ def torch_padding(x: torch.Tensor, pads: Shape, fill: float = 0.0) -> tuple[torc
     from torch.nn import functional as f
 
     axes = len(pads) // 2
-    if pads[:axes] == pads[axes:]:
+    if not any(pads) or (pads[:axes] == pads[axes:] and not always):
         return x, pads[:axes]
     ends = [pads[axis + side * axes] for axis in reversed(range(axes)) for side in (0, 1)]
     return f.pad(x, ends, value=fill), (0,) * axes

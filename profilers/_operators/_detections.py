@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from latency_tables import Op, Shape
@@ -120,7 +121,7 @@ class Detections(Primitive):
             labels = pairs // raw.shape[2]
             places = pairs - labels * raw.shape[2]
             distances = raw[:, classes : classes + 4].clamp(max=LARGEST_LOG_DISTANCE).exp().transpose(1, 2)
-            centres, steps = (torch.from_numpy(a).to(raw.device) for a in place_boxes(levels_of(op)))
+            centres, steps = _places(levels_of(op), str(raw.device))
             boxes = (centres + distances * steps).clamp(0.0, 1.0)
             boxes = boxes.gather(1, places[:, :, None].expand(-1, -1, 4))
             apart = boxes + (labels.float() * CLASS_STEP)[:, :, None]
@@ -130,6 +131,15 @@ class Detections(Primitive):
             boxes = boxes.gather(1, best[:, :, None].expand(-1, -1, 4))
             label = labels.gather(1, best).float()[:, :, None]
             return torch.cat([boxes * there, score[:, :, None], label * there], 2)
+
+
+@lru_cache(maxsize=64)
+def _places(levels: tuple[tuple[int, int], ...], device: str) -> tuple[torch.Tensor, ...]:
+    """Return `place_boxes` on a torch device; kept, so that a CUDA graph copies nothing."""
+    import torch
+
+    with torch.inference_mode(False):  # they serve trainings too, whoever asks first
+        return tuple(torch.from_numpy(part).to(device) for part in place_boxes(levels))
 
 
 def _survivors(boxes: torch.Tensor, scores: torch.Tensor, iou: float, least: float, most: int) -> torch.Tensor:

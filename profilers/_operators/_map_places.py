@@ -27,6 +27,8 @@ def levels_of(op: Op) -> tuple[tuple[int, int], ...]:
         OperatorError: There is none, or an extent is not positive.
     """
     flat = dict(op.attributes).get("levels")
+    if type(flat) is int and flat > 0:  # an op holds a list of equal numbers as one
+        flat = (flat, flat) * max(1, op.inputs[0][-1] // flat**2)
     if not isinstance(flat, tuple) or not flat or len(flat) % 2 or any(type(n) is not int or n < 1 for n in flat):
         raise OperatorError(f"op {op.key}: levels must be heights and widths, one behind the other")
     return tuple(zip(flat[::2], flat[1::2], strict=True))

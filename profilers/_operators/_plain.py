@@ -199,13 +199,14 @@ class Pool(Primitive):
             x, padding = torch_padding(inputs[0], pads, -math.inf)
             largest: Any = (f.max_pool1d, f.max_pool2d, f.max_pool3d)[len(kernel) - 1]
             return cast("torch.Tensor", largest(x, kernel, stride, padding))
-        x, padding = torch_padding(inputs[0], pads)
+        apart = len(kernel) == 3  # torch refuses kernels of three axes that are larger than the unpadded map
+        x, padding = torch_padding(inputs[0], pads, always=apart)
         average: Any = (f.avg_pool1d, f.avg_pool2d, f.avg_pool3d)[len(kernel) - 1]
         counted = bool(op.integer("count_padding", 0))
         mean: torch.Tensor = average(x, kernel, stride, padding, count_include_pad=counted)
         if counted or x is inputs[0]:
             return mean
-        inside, _ = torch_padding(inputs[0].new_ones(1, 1, *inputs[0].shape[2:]), pads)
+        inside, _ = torch_padding(inputs[0].new_ones(1, 1, *inputs[0].shape[2:]), pads, always=apart)
         share: torch.Tensor = average(inside, kernel, stride)
         return mean / share
 

@@ -18,9 +18,12 @@ ELSEWHERE = "; name another folder with HWNAS_DEVICE_CACHE"
 
 
 def say(**facts: object) -> int:
-    """Write the greeting, the line that the other end waits for; return the exit code for ending after it."""
+    """Write the greeting, the line that the other end waits for; return the exit code for ending after it.
+
+    It begins a line, whatever the login shell wrote before it.
+    """
     line = json.dumps(facts)[1:]
-    sys.stdout.write('{"hwnas-runner": 1' + (", " + line if facts else "}") + "\n")
+    sys.stdout.write('\n{"hwnas-runner": 1' + (", " + line if facts else "}") + "\n")
     sys.stdout.flush()
     return 3
 

@@ -160,20 +160,22 @@ class RemoteDevice:
         """
         failures, began = 0, 0.0
         while True:
+            started = time.monotonic()
             try:
                 link = self._ready()
                 for digest, content in models:
                     self._upload(link, digest, content)
                 for number in needs:
                     self._require_open(link, number)
+                ready = time.monotonic()
                 answer = self._once(link, {**(fields or {}), "do": request}, most_payload=most_payload)
                 if answer[0].get("error") == "absent":
                     raise LinkLostError("the runner on the device lost its models or sessions")
                 if failures:
-                    self._away_s += time.monotonic() - began
+                    self._away_s += ready - began  # the request itself is no loss, those that were lost are
                 return answer
             except LinkLostError as error:
-                began = began if failures else time.monotonic()
+                began = began if failures else started
                 self._wait(failures, str(error))
                 failures += 1
 

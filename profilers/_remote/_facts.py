@@ -16,6 +16,8 @@ _MOST = 4096
 """The longest text or list, and the largest setting."""
 _MOST_NUMBER = 1e15
 """The largest number that a device may state or measure."""
+_MOST_SECONDS = 1e5
+"""The longest time: tables refuse prices of more than ten times as much."""
 _T = TypeVar("_T")
 
 
@@ -80,7 +82,11 @@ def read_seconds(values: object, count: int, source: str) -> list[float]:
     Raises:
         DeviceUnavailableError: They are not `count` positive numbers.
     """
-    if not isinstance(values, list) or len(values) != count or not all(_positive(value) for value in values):
+    if (
+        not isinstance(values, list)
+        or len(values) != count
+        or not all(_positive(value, _MOST_SECONDS) for value in values)
+    ):
         raise DeviceUnavailableError(f"{source} returned an invalid measurement: {printable(values, 80)}")
     return [float(value) for value in values]
 
@@ -140,18 +146,18 @@ def read_sampling(record: object) -> SamplingSettings:
     return SamplingSettings(**settings)
 
 
-def _positive(value: object) -> bool:
+def _positive(value: object, most: float = _MOST_NUMBER) -> bool:
     """Return whether a value is a positive number that is possible."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= _MOST_NUMBER
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= most
 
 
-def _mapping(value: object) -> dict[str, Any]:
-    """Return an object of JSON.
+def _mapping(value: object, most: int = _MOST) -> dict[str, Any]:
+    """Return an object of JSON of at most so many entries.
 
     Raises:
         TypeError: The value is something else, or too long.
     """
-    if not isinstance(value, dict) or len(value) > _MOST:
+    if not isinstance(value, dict) or len(value) > most:
         raise TypeError(f"{printable(value, 80)} is not an object")
     return value
 
@@ -216,7 +222,7 @@ def read_samples(record: object, names: Collection[str], source: str) -> dict[st
         KeyError, TypeError, ValueError: Something is missing or has the wrong type.
         DeviceUnavailableError: A time is impossible.
     """
-    entries = _mapping(record)
+    entries = _mapping(record, len(names))
     if set(entries) != set(names):
         raise ValueError("other graphs were measured")
     samples = {}

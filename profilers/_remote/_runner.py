@@ -46,6 +46,7 @@ def main(arguments: list[str]) -> int:
 def serve(home: Path) -> int:
     """Answer requests until standard input closes or falls silent; return an exit code."""
     source, target = _own_streams()
+    os.write(target, b"\n")  # the greeting begins a line, whatever the login shell wrote before it
     missing = missing_packages()
     try:
         store = ModelStore(home / "models")

@@ -365,3 +365,25 @@ def test_fewer_networks_give_wider_intervals():
     spreads = [predictive_spread([1.0] * n, ratios[:n]) for n in (1, 2, 6, 10)]
     assert spreads == sorted(spreads, reverse=True)
     assert 0.01 < spreads[-1] < spreads[0] < 0.1
+
+
+def test_a_table_with_held_out_networks_alone_is_not_judged_by_intervals_that_it_lacks():
+    networks = tuple(
+        NetworkMeasurement(f"n{i}", "held-out", 1.0 + i, (1.0 + i) * (1 + 0.002 * (-1) ** i), 1.0 + i)
+        for i in range(20)
+    )
+    entry = Entry(SESSION, "ok", 0.1, 0.1, 0.1, 0.1, 0.1, 9, "converged")
+    table = LatencyTable({"device": "cpu"}, {}, {}, {"name": "s", "settings": {}}, {SESSION: entry}, networks)
+    assert table.interval is None
+    text = "\n".join(table.report_lines())
+    assert "quality of the table: good" in text
+    assert "interval" not in text
+    assert "corrected with" not in text
+
+
+def test_nothing_costs_nothing_whatever_the_correction():
+    correction = Correction(0.1, -0.2, 2.0)
+    assert correction.apply([0.0, 2.0]).tolist() == pytest.approx([0.0, 2.0 * math.exp(0.1)])
+    assert np.isfinite(correction.slope([0.0, 2.0])).all()
+    with pytest.raises(ValueError, match="must rise by bytes"):
+        CacheCurve(0, (0.0, 5e-324), (0.0, 1.0))

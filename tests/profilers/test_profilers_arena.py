@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,20 +88,21 @@ def test_the_limit_grows_with_the_models_and_late_ones_are_tried_alone(monkeypat
     asked, mark = [], "second inference of {0}\nExtended allocation by 64 bytes.\nend of second inference\n"
 
     def run(command, *, timeout, **more):
-        models = command[3:]
-        asked.append((models, timeout))
-        if "slow" in models:
-            done = models[: models.index("slow")]
+        models, names = command[3:], [Path(model).name for model in command[3:]]
+        asked.append((names, timeout))
+        if "slow" in names:
+            done = models[: names.index("slow")]
             raise subprocess.TimeoutExpired(command, timeout, stderr="".join(map(mark.format, done)).encode())
         return subprocess.CompletedProcess(command, 0, stdout="", stderr="".join(map(mark.format, models)))
 
     monkeypatch.setattr(_arena.subprocess, "run", run)
     models = [*map(str, range(20)), "slow", "after"]
-    assert arena_bytes(models) == [64] * 20 + [None, 64]
+    paths = [Path(model) for model in models]
+    assert arena_bytes(paths) == [64] * 20 + [None, 64]
     assert [names for names, _ in asked] == [models, ["slow"], ["after"]]
     assert asked[0][1] == 3 * asked[1][1]
     with pytest.raises(ArenaTimeoutError, match="took more than 120 s"):
-        arena_bytes(["slow"])
+        arena_bytes([Path("slow")])
 
 
 def test_networks_with_several_inputs_and_of_other_ranks_are_read(tmp_path):
@@ -112,3 +114,13 @@ def test_networks_with_several_inputs_and_of_other_ranks_are_read(tmp_path):
     assert held is not None
     assert held > 0
     assert OnnxRuntimeBackend().load(graph).run(2) > 0
+
+
+def test_nothing_is_imported_from_the_users_folder(tmp_path, monkeypatch):
+    (tmp_path / "numpy.py").write_text("raise SystemExit('from the wrong folder')\n")
+    (tmp_path / "profilers").mkdir()
+    (tmp_path / "profilers" / "__init__.py").write_text("raise SystemExit('from the wrong folder')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "")
+    (path,) = written(tmp_path, [chain([8])])
+    assert arena_bytes([path.relative_to(tmp_path)])[0] is not None

@@ -9,8 +9,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from onnx import TensorProto, helper
 
-from latency_tables import GraphBuilder
+from latency_tables import GraphBuilder, Op, OpGraph
 from profilers import (
     DeviceMemoryError,
     GraphModule,
@@ -23,6 +25,7 @@ from profilers import (
 from profilers._cuda import CudaBackend, HostRunnable, KernelRunnable, copies_in_graph, rotated_buffers
 from profilers._folding import folded_graph, folded_weights
 from profilers._nvml import GpuWatch
+from profilers._operators._generic import pack_body
 
 
 class FakeClock:
@@ -350,3 +353,21 @@ def test_memory_that_runs_out_is_told_apart_from_a_graph_that_cannot_be_executed
         with pytest.raises(UnsupportedGraphError) as raised:
             backend._runnable(None, {})
         assert type(raised.value) is kind
+
+
+def test_an_op_that_torch_cannot_compute_is_refused_and_ends_nothing(monkeypatch):
+    body = helper.make_graph(
+        [helper.make_node("Hardmax", ["x"], ["y"])],
+        "body",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    attributes = (("body", pack_body(body)), ("node", "Hardmax"), ("opset", 17))
+    backend = object.__new__(CudaBackend)
+    backend._torch, backend.index, backend.mode, backend.dtype = torch, 0, "host", "float32"
+    backend.channels_last, backend.batch, backend._device = False, 1, torch.device("cpu")
+    backend._clock, backend._watch = FakeClock(), SimpleNamespace(look=lambda: None)
+    monkeypatch.setattr("torch.cuda.device", lambda index: contextlib.nullcontext())
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: SimpleNamespace(L2_cache_size=10))
+    with pytest.raises(UnsupportedGraphError, match="no operator computes Hardmax"):
+        backend.load(OpGraph.single(Op("onnx", ((4, 4),), (4, 4), attributes)))

@@ -18,6 +18,7 @@ from profilers import (
     tensor_ranges,
     trained_graph,
 )
+from profilers._operators._map_places import levels_of
 
 LEVELS = ((4, 6), (2, 3))
 PLACES = 30
@@ -164,3 +165,27 @@ def test_boxes_of_the_int8_file_are_those_of_the_float_one():
             assert max(same) > 0.8
             matched += 1
     assert matched >= 8
+
+
+@pytest.mark.parametrize("levels", [[(8, 8)], [(8, 8), (8, 8)], [(4, 8)], [(8, 8), (4, 4)]])
+def test_maps_of_any_sizes(levels):
+    places = sum(height * width for height, width in levels)
+    op = ops.detections((7, places), levels, most=5, candidates=20)
+    assert levels_of(op) == tuple(levels)
+    graph = OpGraph.single(op)
+    raw = np.random.default_rng(0).standard_normal((2, 7, places)).astype(np.float32)
+    with torch.no_grad():
+        of_torch = GraphModule(graph)(torch.from_numpy(raw)).numpy()
+    session = make_session(build_onnx(graph, {}, batch=2).SerializeToString(), threads=1)
+    (of_file,) = session.run(None, {"input": raw})
+    np.testing.assert_allclose(of_torch, of_file, atol=1e-5)
+
+
+def test_a_second_inference_makes_no_tensor_from_arrays(monkeypatch):
+    """A CUDA graph cannot copy from the host while it is captured."""
+    module = GraphModule(OpGraph.single(ops.detections((7, 20), [(4, 4), (2, 2)], most=5, candidates=20)))
+    raw = torch.zeros(1, 7, 20)
+    with torch.inference_mode():
+        module(raw)
+        monkeypatch.setattr(torch, "from_numpy", None)
+        module(raw)

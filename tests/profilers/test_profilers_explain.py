@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import profilers
-from profilers import Explanation, ModelFileError, ProfilerError, UnsupportedGraphError
+from profilers import ExplainedNode, Explanation, ModelFileError, ProfilerError, UnsupportedGraphError
 from profilers._explain import _reuse
 from profilers._explain._branches import inline_branches
 from profilers._explain._combined import combined
@@ -499,3 +499,22 @@ def test_nodes_are_profiled_on_the_threads_of_the_process(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert int(done.stdout) > 3
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda told: told["rows"][0].update(ms="x"), "this is a damaged explanation: TypeError: ms is 'x'"),
+        (lambda told: told.update(total_ms=True), "this is a damaged explanation: TypeError: total_ms is 'True'"),
+        (lambda told: told.update(noise_floor=float("nan")), "TypeError: noise_floor is 'nan'"),
+        (lambda told: told["rows"][0].update(node=3), "TypeError: node is '3'"),
+    ],
+)
+def test_damaged_explanations_are_one_line(change, line):
+    row = ExplainedNode("a", "Conv", "", (), ((1, 2),), (1, 2), 1.0, 0.9, 1.1, 5, 1, 1, 2)
+    told = Explanation("m", "0", {}, 1.0, 0.9, 1.1, (row,), 0.0, 0.01, 5.0).as_dict()
+    assert Explanation.from_dict(json.loads(json.dumps(told))).rows == (row,)
+    change(told := json.loads(json.dumps(told)))
+    with pytest.raises(ProfilerError) as caught:
+        Explanation.from_dict(told)
+    assert line in str(caught.value)

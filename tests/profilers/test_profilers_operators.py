@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from latency_tables import INPUT, GraphBuilder, Op
+from latency_tables import INPUT, GraphBuilder, Op, OpGraph
 from profilers import (
     GraphModule,
     OperatorError,
@@ -247,3 +247,13 @@ def test_dead_code_is_not_exported():
     graph = builder.build(a)
     assert [n.op_type for n in build_onnx(graph, random_weights(graph)).graph.node] == ["Conv"]
     assert [name for name, _ in graph_parameters(graph) if name.startswith("dead")]
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_pools_of_three_axes_may_be_larger_than_the_map(counted):
+    attributes = {"kernel": 3, "mode": "average", "padding": 1, "stride": 1, "count_padding": int(counted)}
+    op = Op("pool", ((2, 2, 8, 8),), (2, 2, 8, 8), tuple(sorted(attributes.items())))
+    x = np.random.default_rng(0).standard_normal((1, 2, 2, 8, 8)).astype(np.float32)
+    graph = OpGraph.single(op)
+    (of_file,) = make_session(build_onnx(graph, {}).SerializeToString(), threads=1).run(None, {"input": x})
+    np.testing.assert_allclose(GraphModule(graph)(torch.from_numpy(x)).numpy(), of_file, atol=1e-5)

@@ -24,10 +24,11 @@ from profilers import (
 from profilers._cache_curve import design_cache_pairs, fit_cache_curve
 from profilers._design import context_op, design_probes, probe_name
 from profilers._division import Cores
+from profilers._profile import _alike_passes
 from profilers._remeasure import remeasure
-from profilers._samples import SampleSet
+from profilers._samples import SampleSet, drift
 from profilers._solve import solve_prices, without_slow_sessions
-from profilers._timing import second_pass_name
+from profilers._timing import REFERENCE_OP, second_pass_name
 from profilers._working_set import Sizes, op_kernels
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -405,3 +406,17 @@ def test_slow_sessions_do_not_bend_the_cache_curve(which):
     inside, beyond, far = curve.ms([0.3e6, 0.9e6, 1.5e6])
     assert inside < 0.004
     assert far - beyond == pytest.approx(0.018, rel=0.15)
+
+
+@pytest.mark.parametrize("slower", [1.0, 1.2])
+def test_a_slow_second_session_of_the_reference_op_is_no_drift(slower):
+    rng = np.random.default_rng(0)
+    first, second = (SampleSet(3, stop="converged") for _ in "12")
+    for moment in range(20):
+        first.add(1e-4 * (1 + abs(rng.normal(0, 0.004))), moment)
+        second.add(1e-4 * slower * (1 + abs(rng.normal(0, 0.004))), 100 + moment)
+    samples = {REFERENCE_OP: first, second_pass_name(REFERENCE_OP): second}
+    assert drift(_alike_passes(samples)) < 0.01
+    for each in (first, second):
+        each.seconds[:] = [value * (1 + 0.01 * i) for i, value in enumerate(each.seconds)]
+    assert drift(_alike_passes(samples)) > 0.05

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hwnas.spaces import make_space
+from latency_tables import GraphBuilder
 from profilers import (
     DeviceUnavailableError,
     OnnxRuntimeBackend,
@@ -11,6 +12,7 @@ from profilers import (
     build_onnx,
     installed_providers,
     make_session,
+    ops,
     quantize_model,
     random_weights,
     tensor_ranges,
@@ -98,3 +100,13 @@ def test_providers_are_found_by_short_names_and_refused_by_name():
         match=r"has no execution provider 'nonesuch'; choose one of .*cpu.* or install",
     ):
         OnnxRuntimeBackend(provider="nonesuch")
+
+
+def test_samples_in_which_nothing_is_found_have_ranges_too():
+    builder = GraphBuilder((3, 4, 8))
+    raw = builder.add("join", ops.join((7, 4, 8)), builder.add("c", ops.conv((3, 4, 8), 7, 3, norm="bias"), "input"))
+    graph = builder.build(builder.add("d", ops.detections((7, 32), [(4, 8)], most=5, candidates=20, score=30), raw))
+    weights = {**random_weights(graph), "c.bias": np.full(7, -20, dtype=np.float32)}
+    model = build_onnx(graph, weights)
+    ranges = tensor_ranges(model, np.random.default_rng(0).standard_normal((2, 3, 4, 8)).astype(np.float32))
+    assert quantize_model(model, ranges).graph.node
