@@ -48,6 +48,8 @@ def rank(
     if isinstance(files, (str, Path)):
         raise HwnasError(f"files must be several paths, got {str(files)!r}; write [{str(files)!r}]")
     require_file(out)
+    if out is not None and Path(out).suffix != ".html":
+        raise HwnasError(f"cannot write {out}: give a name that ends in .html")
     paths = [Path(file) for file in files]
     budget_ms = None if budget is None else bound_of(LATENCY, budget)
     scores = None if accuracy is None else read_scores(accuracy, paths)

@@ -100,8 +100,15 @@ def _name(option: str, given: Mapping[str, Any]) -> str | None:
         return value
     if isinstance(value, LatencyTable):
         return str(value.source or "the given one")
-    if option == "device":
-        return str(value.identity()["device"])  # type: ignore[union-attr]
+    if option == "device" and hasattr(value, "identity"):
+        return str(value.identity()["device"])
     if isinstance(value, (Task, DataSet)):
         return as_task(value).data_name
-    return str(value) if isinstance(value, Path) else value.name  # type: ignore[union-attr]
+    if isinstance(value, Path):
+        return str(value)
+    if not isinstance(getattr(value, "name", None), str):
+        kind = {"data": "a path, a data set or a task", "table": "a path or a table"}.get(
+            option, "a name or an object of it"
+        )
+        raise HwnasError(f"{option} must be {kind}, got {type(value).__name__}")
+    return value.name  # type: ignore[union-attr]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -180,22 +181,22 @@ def draw(
         seed=seed,
         batch=batch,
         precision=precision,
-        options=typed_space(made.name, more),
+        options=typed_space(space if isinstance(space, str) else made.name, more),
         progress=progress,
     )
 
 
 def typed_space(space: str, more: Mapping[str, Any]) -> str:
     """Return the options of a space as they are typed, for the next command."""
-    texts = [f"--space {space}"]
+    texts = [f"--space {shlex.quote(space)}"]
     for name, value in renamed(SPACE, more).items():
         if value is None or not value:
             continue
         if name == "space_settings":
             pairs = value.items() if isinstance(value, Mapping) else (text.split("=", 1) for text in value)
-            texts += [f"--space-option {setting}={_typed(of)}" for setting, of in pairs]
+            texts += [f"--space-option {shlex.quote(f'{setting}={_typed(of)}')}" for setting, of in pairs]
         else:
-            texts.append(f"{dashed(name)} {_typed(value)}")
+            texts.append(f"{dashed(name)} {shlex.quote(_typed(value))}")
     return " ".join(texts)
 
 

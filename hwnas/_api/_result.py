@@ -14,6 +14,9 @@ from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import Architecture, Space
 from search import Study, Trial
 
+NO_TRIAL = "no trial is within its latency budget"
+"""Why a device of several gets no delivery."""
+
 
 @dataclass(frozen=True)
 class FoundTrial:
@@ -67,17 +70,34 @@ class SearchResult:
 
     @property
     def over_budget(self) -> str | None:
-        """One line on how far the nearest network is over the budgets; None where a network meets them."""
-        for name, run in device_runs(self.path, self.settings.several).items():
-            if (why := _over_budget(run.pareto(), run.settings.budgets)) is not None:
-                return f"{name}: {why}"
-        return _over_budget(self.networks, self.settings.budgets)
+        """One line on how far the nearest network is over the budgets; None where a network meets them.
+
+        In a search for several devices, it names each for which no network does.
+        """
+        reasons = self.over_budgets
+        if not self.settings.devices:
+            return reasons.get("")
+        return "; ".join(f"{name}: {why}" for name, why in reasons.items()) or None
+
+    @property
+    def over_budgets(self) -> dict[str, str]:
+        """What `over_budget` says of each device, by its name; the only device of other searches has none."""
+        if not self.settings.devices:
+            why = _over_budget(self.networks, self.settings.budgets)
+            return {} if why is None else {"": why}
+        runs, reasons = device_runs(self.path, self.settings.several), {}
+        for device in self.settings.several:
+            run = runs.get(device.name)
+            why = NO_TRIAL if run is None else _over_budget(run.pareto(), run.settings.budgets)
+            if why is not None:
+                reasons[device.name] = why
+        return reasons
 
     def pick(self, which: str | None = None, *, allow_over_budget: bool = False) -> Mapping[str, Any]:
         """Return one of `networks`: ``"fastest"``, ``"knee"``, ``"best"`` or an id.
 
-        None stands for the network in ``deploy/``: ``"best"`` where a budget limits what the search minimises, else
-        ``"knee"``.
+        None stands for the network in ``deploy/``: ``"best"`` where a budget limits the latency or what the search
+        minimises, else ``"knee"``. A front without a knee gives its best.
 
         Networks are compared by their metric on the validation part and their latency as measured; those that another
         one beats in both are picked by their id alone, and those over the budget only where `allow_over_budget` says

@@ -13,7 +13,7 @@ from hwnas._runs._compare import Comparison, compare_runs
 from hwnas._runs._delivered import described
 from hwnas._runs._device_runs import device_runs
 from hwnas._runs._entries import read_network
-from hwnas._runs._front import pick_network, usual_pick
+from hwnas._runs._front import pick_network, settled_pick, usual_pick
 from hwnas._runs._list import RunInfo, find_runs
 from hwnas._runs._run import Run
 from latency_tables import write_atomic
@@ -76,8 +76,8 @@ def export(
 
     Args:
         run: The run directory.
-        pick: ``"fastest"``, ``"knee"``, ``"best"`` or an id; None for ``"best"`` where a budget limits what the search
-            minimises (most often the latency), else ``"knee"``.
+        pick: ``"fastest"``, ``"knee"``, ``"best"`` or an id; None for ``"best"`` where a budget limits the latency or
+            what the search minimises, else ``"knee"``. A front without a knee gives its best.
         allow_over_budget: Whether a network may also be one that exceeds a budget.
         deploy: Folder to write that deploys the network: the ONNX file, ``predict.py``, what it needs and a page about
             it; None for none.
@@ -93,8 +93,9 @@ def export(
         folders = ", ".join(str(each.path) for each in device_runs(opened.path, opened.settings.several).values())
         raise HwnasError(f"{run} is a search for several devices; export from the run of one: {folders or 'none yet'}")
     budgets = opened.settings.budgets
-    pick = pick or usual_pick(opened.settings)
-    network = pick_network(opened.pareto(), pick, budgets, allow_over_budget=allow_over_budget)
+    networks = opened.pareto()
+    pick = settled_pick(networks, pick or usual_pick(opened.settings), budgets, allow_over_budget=allow_over_budget)
+    network = pick_network(networks, pick, budgets, allow_over_budget=allow_over_budget)
     if network["onnx"] is None:
         name, _, table = opened.settings.evaluator.partition(":")
         why = "its values came from a table" if table else f"evaluator {name} has no weights"

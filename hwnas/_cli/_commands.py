@@ -75,13 +75,21 @@ def run_search(options: argparse.Namespace) -> None:
     finally:
         watcher.close()
     if isinstance(watcher, JsonWatcher):
-        within = sum(network["within_budget"] for network in result.networks)
-        watcher.tell("end", report=str(result.report), networks=len(result.networks), within_budget=within)
+        networks = [*result.networks, *(network for each in result.devices.values() for network in each)]
+        within = sum(network["within_budget"] for network in networks)
+        watcher.tell("end", report=str(result.report), networks=len(networks), within_budget=within)
     else:
         say(str(result.report))
-    if why := result.over_budget:
-        export = f"export the nearest with `{shlex.join(['hwnas', 'export', str(result.path), '--allow-over-budget'])}`"
-        warn(f"hwnas: {why}; raise the budget or increase --samples, or {export}")
+    for name, why in result.over_budgets.items():
+        place, advice = (
+            result.path / "devices" / name if name else result.path,
+            "raise the budget or increase --samples",
+        )
+        if not name or (place / "pareto.json").exists():
+            export = shlex.join(["hwnas", "export", str(place), "--allow-over-budget"])
+            advice += f", or export the nearest with `{export}`"
+        warn(f"hwnas: {f'{name}: ' if name else ''}{why}; {advice}")
+    if result.over_budgets:
         raise SystemExit(1)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from hwnas._costs._cost import written_budgets
+from hwnas._costs._cost import LATENCY, written_budgets
 from hwnas._runs._compare import aligned
 from hwnas._runs._list import RunInfo
 
@@ -23,7 +24,7 @@ def run_lines(infos: Sequence[RunInfo], folder: str) -> list[str]:
     rows = [list(_HEADS)]
     for info in infos:
         if info.state == "damaged":
-            rows.append([info.name, info.state, "-", "-", "-", "-", "-", "-", info.when[:16].replace("T", " ")])
+            rows.append([info.name, info.state, "-", "-", "-", "-", "-", "-", _local(info.when)])
             continue
         best = "-" if info.best is None else info.metric.format(info.best, info.standard_error)
         rows.append(
@@ -32,14 +33,27 @@ def run_lines(infos: Sequence[RunInfo], folder: str) -> list[str]:
                 info.state,
                 f"{info.trials} of {info.samples}",
                 best,
-                written_budgets(info.budgets or {}),
+                _budgets(info),
                 info.space,
                 info.data,
                 info.device,
-                info.when[:16].replace("T", " "),
+                _local(info.when),
             ]
         )
     return [*aligned(rows), *(line for info in infos for line in _remarks(info))]
+
+
+def _budgets(info: RunInfo) -> str:
+    """Write the budgets, those of several devices too: ``macs 1M, latency on a 4 ms``."""
+    devices = (
+        f"{LATENCY.name} on {name} {LATENCY.format(value)}" for name, value in (info.device_budgets or {}).items()
+    )
+    return ", ".join([*([written_budgets(info.budgets)] if info.budgets else []), *devices]) or written_budgets({})
+
+
+def _local(when: str) -> str:
+    """Write a moment in the time of this machine; nothing for none."""
+    return f"{datetime.fromisoformat(when).astimezone():%Y-%m-%d %H:%M}" if when else ""
 
 
 def _remarks(info: RunInfo) -> list[str]:

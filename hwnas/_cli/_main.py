@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import threading
 import traceback
 from collections.abc import Callable, Sequence
+from types import FrameType
 
 from hwnas._cli._parser import build_parser
 from hwnas._cli._streams import PIPE_CLOSED, OutputError, flush, give_up_output, open_streams, tell
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = build_parser().parse_args(arguments)
+    options, interrupt = build_parser().parse_args(arguments), _Interrupt()
     try:
         require_seed(getattr(options, "seed", 0))
         _command(options.command)(options)
@@ -50,9 +53,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError as error:
         raise OutputError(error) from None
     except KeyboardInterrupt as stop:
-        say(str(stop) or "interrupted; run the same command again to continue")
-        return 130
+        return _interrupted(str(stop))
     except Exception as error:
+        if isinstance(error, ImportError) and interrupt.came:  # compiled packages say no more of one while they load
+            return _interrupted("")
         message = _for_people(error)
         if message is None or options.debug:
             for line in traceback.format_exc().splitlines():
@@ -63,6 +67,25 @@ def _run(arguments: Sequence[str] | None) -> int:
         say(f"hwnas: error: {message}")
         return 2
     return 0
+
+
+class _Interrupt:
+    """Remembers that Ctrl-C came; it is handled as always."""
+
+    def __init__(self) -> None:
+        self.came = False
+        here = threading.current_thread() is threading.main_thread()
+        if here and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._raise)
+
+    def _raise(self, number: int, frame: FrameType | None) -> None:
+        self.came = True
+        signal.default_int_handler(number, frame)
+
+
+def _interrupted(why: str) -> int:
+    say(why or "interrupted; run the same command again to continue")
+    return 130
 
 
 def say(text: str) -> None:

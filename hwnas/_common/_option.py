@@ -227,9 +227,15 @@ def _read_list(kind: Callable[[Any], int | float]) -> Reader:
         """Read numbers that are separated by commas."""
         parts = value.split(",") if isinstance(value, str) else [value] if isinstance(value, Real) else value
         try:
-            return [kind(part) for part in parts]
-        except (TypeError, ValueError):
-            raise HwnasError(f"cannot read {option} {value!r}; write numbers with commas between, like 16,32") from None
+            numbers = [kind(part) for part in parts]
+            right = not any(
+                isinstance(p, bool) or (isinstance(p, Real) and p != n) for p, n in zip(parts, numbers, strict=True)
+            )
+        except (TypeError, ValueError, OverflowError):
+            right = False
+        if not right:
+            raise HwnasError(f"cannot read {option} {value!r}; write numbers with commas between, like 16,32")
+        return numbers
 
     return read
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,7 +14,7 @@ from hwnas._deploy._metadata import completed
 from hwnas._deploy._texts import expected_json, readme, reads_signals, requirements
 from hwnas._errors import HwnasError, RunError
 from hwnas._runs._entries import read_network
-from hwnas._runs._front import PICKS, pick_network, pick_text, usual_pick
+from hwnas._runs._front import PICKS, pick_network, pick_text, settled_pick, usual_pick
 from hwnas._runs._run import Run
 from latency_tables import write_atomic
 from profilers import TextProgress
@@ -45,7 +46,7 @@ def deliver_folder(run: Run, progress: TextProgress) -> None:
         _remove(run.path / FOLDER)
         return
     try:
-        pick = usual_pick(run.settings)
+        pick = settled_pick(networks, usual_pick(run.settings), run.settings.budgets)
         network = pick_network(networks, pick, run.settings.budgets)
     except RunError as error:
         _remove(run.path / FOLDER)
@@ -55,12 +56,13 @@ def deliver_folder(run: Run, progress: TextProgress) -> None:
     for name, content in _files(run, network, pick).items():
         run.write(f"{FOLDER}/{name}", content)
     progress(f"{network['id']} is ready to deploy: {run.path / FOLDER} (picked {pick_text(network, pick)})")
-    other = next(name for name in reversed(PICKS) if name != pick)
+    budgets = run.settings.budgets
+    other = next(name for name in reversed(PICKS) if settled_pick(networks, name, budgets) != pick)
     progress(f"to deploy another network: hwnas export {shlex.quote(str(run.path))} --pick {other} --deploy FOLDER")
 
 
 def write_folder(run: Run, network: Mapping[str, Any], pick: str, folder: Path) -> Path:
-    """Write a network's folder anywhere; files of other names that are there are left alone.
+    """Write a network's folder anywhere; only files of an earlier one of hwnas are replaced.
 
     Args:
         run: The run that delivered it.
@@ -72,9 +74,13 @@ def write_folder(run: Run, network: Mapping[str, Any], pick: str, folder: Path) 
         The ONNX file.
 
     Raises:
-        HwnasError: The folder cannot be written.
+        HwnasError: The folder cannot be written, or holds other files of these names.
     """
     files = _files(run, network, pick)
+    earlier = all((folder / name).is_file() for name in (NETWORK, "predict.py", _TEXTS[0]))
+    taken = sorted(name for name in files if os.path.lexists(folder / name))
+    if taken and not earlier:
+        raise HwnasError(f"{folder} holds a {taken[0]} that hwnas did not write; choose another --deploy")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():

@@ -27,7 +27,7 @@ import sys
 import time
 import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -484,24 +484,19 @@ def named_samples(path: Path, network: Network) -> list[tuple[str, Any]]:
 
 def predict(network: Network, paths: Sequence[Path], top: int, table: Path | None) -> None:
     """Print the most probable classes of each sample with their probabilities, or the first outputs of others."""
-    rows: list[list[object]] = []
+    heads = ["file", "rank", "class", "probability"] if network.classes else ["file", "number", "output", "value"]
+    written = Rows(table, heads)
     for name, outputs in results_of(paths, network):
         if network.classes:
             chances = softmax(outputs[0][None])[0]
             best = [int(i) for i in np.argsort(-chances, kind="stable")[:top]]
             print(f"{name}: {', '.join(f'{network.classes[i]} {chances[i]:.4f}' for i in best)}")
-            rows += [[name, rank + 1, network.classes[i], float(chances[i])] for rank, i in enumerate(best)]
+            written.add([name, rank + 1, network.classes[i], float(chances[i])] for rank, i in enumerate(best))
         else:
             values = [(key, float(v)) for key, output in zip(network.outputs, outputs) for v in output.ravel()]  # noqa: B905
             more = f", and {len(values) - MOST_PRINTED} more" if len(values) > MOST_PRINTED else ""
             print(f"{name}: {', '.join(f'{key} {value:.6g}' for key, value in values[:MOST_PRINTED])}{more}")
-            rows += [[name, number + 1, key, value] for number, (key, value) in enumerate(values)]
-    if table is not None:
-        write_csv(
-            table,
-            ["file", "rank", "class", "probability"] if network.classes else ["file", "number", "output", "value"],
-            rows,
-        )
+            written.add([name, number + 1, key, value] for number, (key, value) in enumerate(values))
 
 
 # Boxes
@@ -509,7 +504,7 @@ def predict(network: Network, paths: Sequence[Path], top: int, table: Path | Non
 
 def detect(network: Network, paths: Sequence[Path], least: float, table: Path | None) -> None:
     """Print the boxes in each image, best first: class, score, and x1, y1, x2, y2 in pixels of the image."""
-    rows: list[list[object]] = []
+    written = Rows(table, ["file", "class", "score", "x1", "y1", "x2", "y2"])
     for name, (boxes,) in results_of(paths, network):
         width, height = extent(Path(name)) if network.preparing is not None else (1, 1)
         shown = [row for row in boxes.tolist() if row[4] > 0 and row[4] >= least]
@@ -517,9 +512,7 @@ def detect(network: Network, paths: Sequence[Path], least: float, table: Path | 
         for x1, y1, x2, y2, score, label in shown:
             corners = [round(x1 * width, 1), round(y1 * height, 1), round(x2 * width, 1), round(y2 * height, 1)]
             print(f"  {network.found[int(label)]} {score:.4f} at {' '.join(f'{corner:g}' for corner in corners)}")
-            rows.append([name, network.found[int(label)], score, *corners])
-    if table is not None:
-        write_csv(table, ["file", "class", "score", "x1", "y1", "x2", "y2"], rows)
+            written.add([[name, network.found[int(label)], score, *corners]])
 
 
 # Maps
@@ -714,13 +707,25 @@ def read_mask(path: Path, image: Path, square: int | None) -> np.ndarray:
     return values
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Write a table."""
-    try:
-        with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            csv.writer(file).writerows([header, *rows])
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; choose another --csv") from None
+class Rows:
+    """The rows of a CSV file, written as they come: what comes later may be no readable file."""
+
+    def __init__(self, path: Path | None, header: Sequence[str]) -> None:
+        self.path = path
+        self._write("w", [header])
+
+    def add(self, rows: Iterable[Sequence[object]]) -> None:
+        """Append rows."""
+        self._write("a", rows)
+
+    def _write(self, mode: str, rows: Iterable[Sequence[object]]) -> None:
+        if self.path is None:
+            return
+        try:
+            with self.path.open(mode, newline="", encoding="utf-8", errors="backslashreplace") as file:
+                csv.writer(file).writerows(rows)
+        except OSError as error:
+            raise InputError(f"cannot write {self.path}: {error.strerror}; choose another --csv") from None
 
 
 def in_classes(root: Path, network: Network) -> list[tuple[Any, str]]:
@@ -931,6 +936,9 @@ def benchmark(network: Network, expected: dict[str, Any]) -> None:
     )
     if expected.get("measured_on"):
         print(f"hwnas: measured {expected['measured_on']}")
+    elif (expected.get("latency_ms") or {}).get("predicted") is not None:
+        latency = expected["latency_ms"]
+        print(f"hwnas: predicted {latency['predicted']:.4g} ms from a latency table; it did not measure this network")
     print(f"{'statistic':<21}{'here, ms':>10}{'hwnas, ms':>11}{'difference':>12}")
     for name, value in here.items():
         other = (
@@ -1094,4 +1102,7 @@ if __name__ == "__main__":
     except BrokenPipeError:  # the reader of the output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
     sys.exit(code)

@@ -30,10 +30,9 @@ Deliver = Callable[[SearchSettings, Path, Watcher, Overrides], object]
 """Runs a search to its delivery: settings, folder, watcher, objects in place of names."""
 
 
-def close_search(setup: SearchSetup, study: Study) -> None:
-    """End the search for several devices: it delivers nothing itself."""
+def close_search(setup: SearchSetup) -> None:
+    """End the search for several devices: it delivers nothing itself, and is finished when its devices are."""
     setup.run.write_pareto([])
-    setup.run.finish(len(study.trials))
 
 
 def deliver_devices(setup: SearchSetup, study: Study, watcher: Watcher, overrides: Overrides, deliver: Deliver) -> None:
@@ -70,6 +69,7 @@ def deliver_devices(setup: SearchSetup, study: Study, watcher: Watcher, override
 
     fronts = [DeviceFront(d.device.name, *_delivered(setup, d.device.name)) for d in setup.costs.devices]
     write_devices(run, fronts)
+    run.finish(len(study.trials))
 
 
 def settings_of_device(run: Run, device: DeviceCosts, samples: int) -> SearchSettings:

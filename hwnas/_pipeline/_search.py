@@ -75,7 +75,7 @@ def run_pipeline(
         with torch_threads(None if plan.parallel else run.settings.evaluation_threads), Foreign(_FOREIGN):
             study = search_architectures(setup, watcher, plan)
             if setup.costs.devices:
-                close_search(setup, study)
+                close_search(setup)
             else:
                 deliver(setup, study, watcher.line)
         finished = True

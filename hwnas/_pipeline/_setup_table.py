@@ -119,6 +119,10 @@ def _require_usable(table: LatencyTable, settings: SearchSettings, space: Space,
     try:
         table.require_identity(backend.identity())
     except IdentityMismatchError as error:
+        try:
+            require_usable(table, settings, space)  # what --offline would say
+        except HwnasError:
+            raise error from None
         raise IdentityMismatchError(f"{error}, or search on its predictions alone with --offline") from None
     require_coverage(table, space)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas._costs._cost import cost_named
+from hwnas._costs._cost import LATENCY, cost_named
 from hwnas._errors import RunError
 from hwnas._runs._delivered import compared_by, dominators_of, latency_of, overruns
 from hwnas._runs._settings import SearchSettings
@@ -22,6 +22,7 @@ BELOW = 0.1
 """How far below the worst point the reference of a hypervolume lies, as a share of the range."""
 _POINTS = 100
 _DIGITS = 9
+_ROUNDING = 1e-9
 """Sums of the same areas in another order differ in the sixteenth digit."""
 
 
@@ -105,15 +106,19 @@ def fixed_hypervolume(
     return round(hypervolume(points, reference), _DIGITS)
 
 
-def knee_index(latencies_ms: Sequence[float], values: Sequence[float]) -> int:
-    """Return the point farthest above the chord between the front's ends, in log latency and values (maximised)."""
+def knee_index(latencies_ms: Sequence[float], values: Sequence[float]) -> int | None:
+    """Return the point farthest above the chord between the front's ends, in log latency and values (maximised).
+
+    None where no point lies above it: then nothing is gained more cheaply at first than later on.
+    """
     x, y = np.log(np.maximum(np.asarray(latencies_ms, dtype=float), 1e-9)), np.asarray(values, dtype=float)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return int(np.lexsort((x, -y))[0])
     u, v = (x - x.min()) / np.ptp(x), (y - y.min()) / np.ptp(y)
     first, last = int(x.argmin()), int(x.argmax())
     height = v - (v[first] + (v[last] - v[first]) * u)
-    return int(height.argmax())
+    highest = int(height.argmax())
+    return highest if height[highest] > _ROUNDING else None
 
 
 def pick_network(
@@ -139,31 +144,53 @@ def pick_network(
     pick = _EARLIER.get(pick, pick)
     if pick not in PICKS:
         return _named(networks, pick, budgets or {}, allow_over_budget)
-    kept = [n for n in networks if allow_over_budget or keeps(n, budgets or {})]
+    front, latencies, values = _front(networks, budgets or {}, allow_over_budget)
+    if pick == "fastest":
+        return front[int(np.argmin(latencies))]
+    knee = knee_index(latencies, values) if pick == "knee" else None
+    return front[int(np.argmax(values)) if knee is None else knee]
+
+
+def settled_pick(
+    networks: Sequence[Mapping[str, Any]], pick: str, budgets: Mapping[str, float], *, allow_over_budget: bool = False
+) -> str:
+    """Return what a network is really picked by: ``best`` in place of ``knee`` where the front has no knee.
+
+    The arguments and errors are those of `pick_network`.
+    """
+    if _EARLIER.get(pick, pick) != "knee" or not networks:
+        return pick
+    _, latencies, values = _front(networks, budgets, allow_over_budget)
+    return "best" if knee_index(latencies, values) is None else pick
+
+
+def _front(
+    networks: Sequence[Mapping[str, Any]], budgets: Mapping[str, float], allow_over_budget: bool
+) -> tuple[list[Mapping[str, Any]], list[float], list[float]]:
+    """Return the networks that may be picked, their latencies, and the values that they are compared by, maximised.
+
+    Raises:
+        RunError: None meets the budgets.
+    """
+    kept = [n for n in networks if allow_over_budget or keeps(n, budgets)]
     if not kept:
         advice = "add --allow-over-budget to export it anyway, or raise the budget, or increase --samples"
-        raise RunError(f"{nearest(networks, budgets or {})}; {advice}")
+        raise RunError(f"{nearest(networks, budgets)}; {advice}")
     ids = [network["id"] for network in kept]
     front = [network for network in kept if network.get("dominated_by") not in ids] or kept
     front = [n for n, better in zip(front, dominators_of(front, ["latency_ms"]), strict=True) if better is None]
-    latencies = [latency_of(network) for network in front]
     metric, natural = compared_by(front)
-    values = [metric.sign * value for value in natural]
-    if pick == "fastest":
-        return front[int(np.argmin(latencies))]
-    if pick == "best":
-        return front[int(np.argmax(values))]
-    return front[knee_index(latencies, values)]
+    return front, [latency_of(network) for network in front], [metric.sign * value for value in natural]
 
 
 def usual_pick(settings: SearchSettings) -> str:
     """Return the pick where nobody names one: the best within the budget, or the knee of a front without a bound.
 
-    A budget on a cost that the search minimises says how cheap is cheap enough, so the best network within it is what
-    it was given for. Without one, the network is picked from which a better metric costs much more.
+    A budget on the latency, or on another cost that the search minimises, says how cheap is cheap enough, so the best
+    network within it is what it was given for. Without one, the network is picked from which a better metric costs much
+    more, or the best where the front has no such knee (`settled_pick`).
     """
-    budgets = settings.budgets
-    bounded = bool(budgets) and any(cost_named(word).key in budgets for word in settings.minimize)
+    bounded = any(cost_named(word).key in settings.budgets for word in {*settings.minimize, LATENCY.name})
     return "best" if bounded else "knee"
 
 

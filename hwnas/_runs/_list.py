@@ -102,6 +102,7 @@ class RunInfo:
         data: The search's data, or the table that its values come from.
         device: The search's device.
         budgets: Upper bounds, by the cost's key.
+        device_budgets: Upper bounds of the latency in milliseconds on each of several devices, by its name.
         metric: What the best value is of.
         best: The best value within the budgets; None before there is one.
         standard_error: Its standard error, where it is known.
@@ -119,6 +120,7 @@ class RunInfo:
     data: str = ""
     device: str = ""
     budgets: Mapping[str, float] | None = None
+    device_budgets: Mapping[str, float] | None = None
     metric: Metric = DEFAULT_METRIC
     best: float | None = None
     standard_error: float | None = None
@@ -129,7 +131,8 @@ class RunInfo:
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-able data."""
-        facts = {**asdict(self), "budgets": dict(self.budgets or {}), "measure": self.metric.name}
+        facts = {**asdict(self), "measure": self.metric.name}
+        facts |= {"budgets": dict(self.budgets or {}), "device_budgets": dict(self.device_budgets or {})}
         return facts | {"metric": self.metric.as_dict()}
 
 
@@ -187,6 +190,7 @@ def describe_run(path: Path, folder: Path) -> RunInfo:
         data=settings.evaluator if settings.evaluator.startswith("table:") else settings.data,
         device=settings.device if settings.latency_column is None else f"column {settings.latency_column}",
         budgets=settings.budgets,
+        device_budgets={d.name: d.latency_budget_ms for d in settings.several if d.latency_budget_ms is not None},
         metric=metric,
         best=best,
         standard_error=None if best is None else metric.standard_error(best, samples),

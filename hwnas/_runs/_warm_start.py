@@ -132,7 +132,7 @@ def _require_same_values(other: Run, run: Run, space: Space, evaluator: Evaluato
             raise RunError(f"{where}: its supernet {_CHECKPOINT} is missing; leave --warm-start out")
         if "'sampling': 'uniform'" not in repr(evaluator.settings):
             raise RunError(
-                f"{where}: with --sampling bestup or worstup the supernet depends on the latency table; "
+                f"{where}: with --supernet-sampling bestup or worstup the supernet depends on the latency table; "
                 "leave --warm-start out"
             )
     if other.settings.device.startswith("cuda") != run.settings.device.startswith("cuda"):

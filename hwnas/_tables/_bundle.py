@@ -10,6 +10,7 @@ from hwnas._costs._draw import DRAWING, draw_networks, draw_networks_as_before
 from hwnas._devices._make import CPU_PRECISIONS, require_batch
 from hwnas._errors import HwnasError
 from hwnas._tables._build import require_drawing
+from hwnas._tables._new_folder import new_folder
 from hwnas.spaces import Space, make_space
 from latency_tables import LatencyTable
 from profilers import SamplingSettings, read_result, table_of_result, write_bundle
@@ -47,9 +48,7 @@ def make_bundle(
     if setting["threads"] < 1:
         raise HwnasError(f"--threads must be 1 or more, got {setting['threads']}")
     require_batch(setting["batch"])
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise HwnasError(f"{folder} is not an empty folder; choose another -o")
-    try:
+    with new_folder(folder):
         return write_bundle(
             folder,
             {**setting, "provider": "cpu"},
@@ -60,8 +59,6 @@ def make_bundle(
             settings=settings,
             progress=progress,
         )
-    except OSError as error:
-        raise HwnasError(f"cannot write into {folder}: {error.strerror}; choose another place") from None
 
 
 def import_result(path: Path) -> LatencyTable:

@@ -17,6 +17,7 @@ from hwnas._devices._make import CPU_PRECISIONS
 from hwnas._errors import HwnasError
 from hwnas._tables._build import MOST_NETWORKS
 from hwnas._tables._fit import LEAST_SAMPLES, MOST_BATCH
+from hwnas._tables._new_folder import new_folder
 from hwnas.spaces import Space, make_space
 from latency_tables import write_atomic
 from profilers import random_model
@@ -72,9 +73,7 @@ def draw(
     _require_options(networks, seed, batch, precision)
     drawn_space = make_space(space) if isinstance(space, str) else space
     require_sound(drawn_space)
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise HwnasError(f"{folder} is not an empty folder; choose another -o")
+    with new_folder(folder):
         (folder / "networks").mkdir(parents=True)
         archs = draw_spread(drawn_space, networks, np.random.default_rng((seed, 13)))
         rows = []
@@ -90,8 +89,6 @@ def draw(
         typed = " ".join(part for part in (options or f"--space {drawn_space.name}", f"--batch {batch}") if part)
         write_atomic(folder / "README.txt", _README.format(options=typed))
         write_atomic(folder / "measured.csv", _csv([("arch", "file", "latency_ms"), *rows]))
-    except OSError as error:
-        raise HwnasError(f"cannot write into {folder}: {error.strerror}; choose another place") from None
     return [text for text, _, _ in rows]
 
 

@@ -52,7 +52,7 @@ def parse_workers(workers: str, ray_address: str | None, timeout_s: float | None
     Raises:
         HwnasError: They cannot be read, or Ray is not installed.
     """
-    if timeout_s is not None and not 0 < timeout_s < _MOST_S:
+    if timeout_s is not None and (not isinstance(timeout_s, (int, float)) or not 0 < timeout_s < _MOST_S):
         raise HwnasError(f"--evaluation-timeout must be a number of seconds above 0, got {timeout_s}")
     if workers == "ray":
         if timeout_s is not None:

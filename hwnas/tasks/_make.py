@@ -125,7 +125,9 @@ def _require_taken(kind: str, maker: Callable[..., object], options: Mapping[str
         if value is not None and name not in takes(maker):
             owners = [task for task, make in _TASKS.items() if name in takes(make)]
             advice = "leave it out" if len(owners) != 1 else f"leave it out, or give --task {owners[0]}"
-            raise DataError(f"{dashed(name)} is not an option of task {kind}; {advice}")
+            known = any(name in takes(make) for make in _TASKS.values())
+            option = dashed(name) if known else f"--data-option {name}"
+            raise DataError(f"{option} is not an option of task {kind}; {advice}")
 
 
 def as_task(data: Task | DataSet) -> Task:

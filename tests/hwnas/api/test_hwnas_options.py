@@ -19,7 +19,7 @@ from hwnas._api._profile import Profiling
 from hwnas._api._settings import search_settings
 from hwnas._cli import main
 from hwnas._cli._parser import build_parser
-from hwnas._common._option import dashed
+from hwnas._common._option import WHOLE_LIST, dashed
 from hwnas._costs._units import parse_latency
 from hwnas._devices._make import make_backend
 from hwnas._errors import HwnasError
@@ -392,3 +392,40 @@ def test_one_tuple_catches_what_a_user_can_mend(call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(hwnas.Errors):
         call()
+
+
+@pytest.mark.parametrize("value", [[16.9, 8], [True, 8], "8.5", [float("inf")], [None]])
+def test_lists_of_whole_numbers_hold_nothing_else(value):
+    with pytest.raises(HwnasError, match="write numbers with commas between"):
+        WHOLE_LIST.read("--resolution", value)
+
+
+def test_lists_of_whole_numbers_are_read():
+    assert WHOLE_LIST.read("--resolution", [16.0, 8]) == [16, 8]
+    assert WHOLE_LIST.read("--resolution", "16,8") == [16, 8]
+    assert WHOLE_LIST.read("--resolution", 8) == [8]
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"data": np.zeros(3)}, "data must be a path, a data set or a task, got ndarray"),
+        ({"table": 5}, "table must be a path or a table, got int"),
+        ({"strategy": 5}, "strategy must be"),
+        ({"evaluation_timeout": "a"}, "--evaluation-timeout must be a number of seconds above 0, got a"),
+    ],
+)
+def test_objects_of_another_type_are_one_line(given, line, tmp_path):
+    with pytest.raises(hwnas.Errors) as caught:
+        hwnas.search(out=tmp_path / "run", **given)
+    assert line in str(caught.value)
+
+
+def test_a_ranking_is_a_page(tmp_path):
+    with pytest.raises(HwnasError, match=r"x.json: give a name that ends in .html"):
+        hwnas.rank([tmp_path / "a.onnx"], out=tmp_path / "x.json")
+
+
+def test_an_unknown_option_of_data_is_named_as_it_is_typed(capsys, tmp_path):
+    assert main(["search", "--data-option", "foo=1", "--out", str(tmp_path / "run")]) == 2
+    assert "--data-option foo is not an option of task image; leave it out" in capsys.readouterr().err

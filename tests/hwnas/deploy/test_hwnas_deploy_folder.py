@@ -183,6 +183,30 @@ def test_export_writes_it_for_another_pick(run, tmp_path, capsys, monkeypatch):
     assert (folder / "mine.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["README.md", "requirements.txt", "network.onnx"])
+def test_export_replaces_no_files_of_others(run, tmp_path, capsys, name):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / name).write_text("mine")
+    assert main(["export", str(run), "--deploy", str(tmp_path / "project")]) == 2
+    line = f"{tmp_path}/project holds a {name} that hwnas did not write; choose another --deploy"
+    assert line in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "project").iterdir()] == [name]
+    assert (tmp_path / "project" / name).read_text() == "mine"
+
+
+def test_without_a_knee_it_holds_the_best_network_and_says_so(run):
+    opened, entries = Run.open(run), json.loads((run / "pareto.json").read_text())
+    made = []
+    for number, (latency, accuracy) in enumerate([(1.0, 0.33), (4.0, 0.9)]):
+        times = entries[0]["latency_ms"] | {"measured": latency, "measured_half_width": 0.0}
+        own = {"id": f"n{number}", "validation_accuracy": accuracy, "dominated_by": None, "latency_ms": times}
+        made.append(entries[0] | own)
+    opened.write_pareto(made)
+    told = told_by_delivery(run, {})
+    assert f"n1 is ready to deploy: {run}/deploy (picked as best: the best validation accuracy)" in told[0]
+    assert told[1].endswith("--pick fastest --deploy FOLDER")
+
+
 def test_where_it_cannot_be_written_is_one_line(run, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     for place, line in (("file", "is not a folder; choose another --deploy"), ("file/x", "Not a directory; choose ")):

@@ -544,3 +544,21 @@ def test_a_pause_and_enough_rounds_are_timed(monkeypatch):
     asked.clear()
     assert bound.after_pauses() == pytest.approx(50.0)
     assert asked == [1.0, 1] * 3
+
+
+def test_rows_before_an_unreadable_file_are_in_the_table(folder, tmp_path):
+    for name in "abc":
+        Image.fromarray(np.full((8, 8), 90, dtype=np.uint8)).save(tmp_path / f"{name}.png")
+    (tmp_path / "c.png").write_bytes((tmp_path / "c.png").read_bytes()[:40])
+    result = run(folder, tmp_path, "--csv", tmp_path / "out.csv")
+    assert result.returncode == 2
+    assert "c.png" in result.stderr
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+    assert [row["file"] for row in rows] == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+
+
+def test_a_table_that_cannot_be_written_is_refused_before_the_first_inference(folder, tmp_path):
+    Image.fromarray(np.full((8, 8), 90, dtype=np.uint8)).save(tmp_path / "a.png")
+    result = run(folder, tmp_path, "--csv", tmp_path / "no" / "out.csv")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "choose another --csv" in result.stderr

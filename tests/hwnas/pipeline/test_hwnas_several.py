@@ -9,6 +9,8 @@ from simulated_device import AdditiveBackend
 import hwnas
 from hwnas import HwnasError
 from hwnas._api._settings import search_settings
+from hwnas._cli._listing import run_lines
+from hwnas._pipeline import _deliver_several
 from hwnas._runs._run import Run
 from latency_tables import load_table
 from search import nondominated
@@ -131,6 +133,34 @@ def test_each_device_has_its_budget_and_a_trial_keeps_one_of_them(search, tables
         assert (predicted(tables, [n["arch"] for n in networks])[:, number] <= upper[number] * (1 + 1e-4)).all()
         settings = json.loads((tmp_path / "run" / "devices" / name / "settings.json").read_text())["settings"]
         assert settings["budgets"] == {"latency_ms": pytest.approx(upper[number], rel=1e-4)}
+
+
+def test_a_device_without_a_network_is_said_to_be_over_its_budget(search, tables, tmp_path, monkeypatch):
+    def none_for_board(setup, study, device):
+        return 0 if device.device.name == "board" else usable(setup, study, device)
+
+    usable = _deliver_several._usable_trials
+    monkeypatch.setattr(_deliver_several, "_usable_trials", none_for_board)
+    result, told = search(samples=10, measure="none")
+    assert "board: no trial is within its latency budget; nothing is delivered for it" in told
+    assert result.over_budgets == {"board": "no trial is within its latency budget"}
+    assert result.over_budget == "board: no trial is within its latency budget"
+
+
+def test_it_is_finished_when_its_devices_are(search, tmp_path, monkeypatch):
+    def stop(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hwnas._report.write_devices", stop)
+        with pytest.raises(KeyboardInterrupt):
+            search(samples=10, measure="none", latency_budget="phone=5ms")
+    (stopped,) = (info for info in hwnas.runs(tmp_path) if info.name == "run")
+    assert (stopped.state, stopped.device_budgets) == ("stopped", {"phone": 5.0})
+    assert "latency on phone 5 ms" in "\n".join(run_lines([stopped], "."))
+    search(samples=10, measure="none", latency_budget="phone=5ms")
+    (done,) = (info for info in hwnas.runs(tmp_path) if info.name == "run")
+    assert done.state == "finished"
 
 
 def test_the_run_goes_on_without_its_tables_but_not_with_others(search, tables, tmp_path):

@@ -7,7 +7,7 @@ from run_toys import create_run, trial_record
 from hwnas import HwnasError, SearchSettings
 from hwnas._common._option import parse_pairs
 from hwnas._costs._units import parse_count, parse_latency
-from hwnas._runs._front import knee_index, pick_network, spread_along
+from hwnas._runs._front import knee_index, pick_network, settled_pick, spread_along, usual_pick
 from hwnas._runs._run import Run, TrialJournal
 from latency_tables import LatencyTableError
 
@@ -197,3 +197,28 @@ def test_picks():
 def test_the_knee_of_a_flat_front_is_its_best_point():
     assert knee_index([1.0, 1.0], [0.5, 0.6]) == 1
     assert knee_index([2.0, 1.0], [0.5, 0.5]) == 1
+
+
+def test_a_front_that_sags_has_no_knee_and_gives_its_best():
+    assert knee_index([1.0, 2.0], [0.3, 0.8]) is None
+    assert knee_index([1.0, 2.0, 4.0], [0.33, 0.4, 0.9]) is None
+    front = [network("a", 0.33, 1.0), network("b", 0.4, 2.0), network("c", 0.9, 4.0)]
+    assert pick_network(front, "knee")["id"] == "c"
+    assert settled_pick(front, "knee", {}) == "best"
+    front[1] = network("b", 0.8, 2.0)
+    assert settled_pick(front, "knee", {}) == "knee"
+    assert pick_network(front, "knee")["id"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("minimize", "budgets", "pick"),
+    [
+        (("latency",), {}, "knee"),
+        (("latency",), {"latency_ms": 4.0}, "best"),
+        (("macs",), {"latency_ms": 4.0}, "best"),
+        (("macs",), {"macs": 1e6}, "best"),
+        (("latency",), {"macs": 1e6}, "knee"),
+    ],
+)
+def test_a_latency_budget_decides_whatever_is_minimised(minimize, budgets, pick):
+    assert usual_pick(SearchSettings(minimize=minimize, budgets=budgets)) == pick
