@@ -27,14 +27,13 @@ from profilers._explain._prices import steadied
 from profilers._session import ModelSession
 
 FloatArray = npt.NDArray[np.float64]
-FEWEST_SESSIONS, MOST_SESSIONS = 3, 10
+SESSIONS = 3
 """Sessions that are profiled, before the rounds and again after them.
 
-A node takes longer or less by 1-2 % in each, because its memory lies elsewhere and the machine changes: where there is
-time, more sessions tell more than more runs of each.
+A node takes longer or less by 1-2 % in each, because its memory lies elsewhere and the machine changes.
 """
-FEWEST_RUNS, USUAL_RUNS, MOST_RUNS = 6, 15, 60
-"""Runs of each session that count: the usual number comes before more sessions, more of them come after."""
+FEWEST_RUNS, MOST_RUNS = 6, 60
+"""Runs of each session that count."""
 UNTIMED_RUNS = 2
 """Runs of each session that do not count, beside those that bind its outputs."""
 _QUANTILE = 0.25
@@ -119,17 +118,6 @@ def profile_nodes(
     return {name: np.array(durations[-runs:]) for name, durations in times.items()}
 
 
-def choose_sessions(once: float, seconds: float) -> tuple[int, int]:
-    """Return how many sessions to profile, and how many runs of each count.
-
-    Args:
-        once: Seconds of one run.
-        seconds: How long the runs may take together, those without the profiler included.
-    """
-    sessions = int(np.clip(seconds / (2 * USUAL_RUNS * once), FEWEST_SESSIONS, MOST_SESSIONS))
-    return sessions, int(np.clip(seconds / (2 * sessions * once), FEWEST_RUNS, MOST_RUNS))
-
-
 def measure_events(graph: ExecutedGraph, inputs: Mapping[str, Any], *, threads: int, seconds: float) -> Events:
     """Profile the nodes of the executed graph in several sessions, each beside a session without the profiler.
 
@@ -149,9 +137,9 @@ def measure_events(graph: ExecutedGraph, inputs: Mapping[str, Any], *, threads: 
     content, level = named.SerializeToString(), "ORT_DISABLE_ALL"
     plain = ModelSession(content, inputs, threads=threads, level=level)
     once = min(plain.run(1) for _ in range(2))
-    number, runs = choose_sessions(once, seconds)
+    runs = int(np.clip(seconds / (2 * SESSIONS * once), FEWEST_RUNS, MOST_RUNS))
     sessions, plain_ms = [], []
-    for _ in range(number):
+    for _ in range(SESSIONS):
         times = profile_nodes(content, inputs, threads=threads, runs=runs, level=level)
         sessions.append({name: float(np.quantile(samples, _QUANTILE)) for name, samples in times.items()})
         plain.run(1)

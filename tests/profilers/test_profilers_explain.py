@@ -13,7 +13,7 @@ from profilers import ExplainedNode, Explanation, ModelFileError, ProfilerError,
 from profilers._explain import _reuse
 from profilers._explain._branches import inline_branches
 from profilers._explain._combined import combined
-from profilers._explain._events import Events, choose_sessions
+from profilers._explain._events import Events
 from profilers._explain._facts import block_channels, op_text
 from profilers._explain._file import fix_shapes
 from profilers._explain._graph import ExecutedGraph
@@ -418,13 +418,6 @@ def test_one_node_is_as_unsure_as_the_network():
 )
 def test_events_say_nothing_of_networks_that_take_no_time(events, start):
     assert events.in_network(2.0, start, 0.05) == {}
-
-
-@pytest.mark.parametrize(
-    ("once", "sessions", "runs"), [(0.001, 10, 60), (0.01, 10, 22), (0.03, 5, 15), (0.06, 3, 12), (0.5, 3, 6)]
-)
-def test_time_for_events_goes_to_sessions_first(once, sessions, runs):
-    assert choose_sessions(once, seconds=4.5) == (sessions, runs)
 
 
 def test_names_of_nodes_may_hold_anything():
