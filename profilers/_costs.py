@@ -22,7 +22,7 @@ def graph_macs(graph: OpGraph) -> int:
 def graph_params(graph: OpGraph) -> int:
     """Count the trainable parameters (weights, batch norm scale and shift, biases) of the live graph.
 
-    Nodes that share weights count each for themselves, as their files hold them.
+    Nodes that share weights count each for themselves.
     """
     total = 0
     for node in expand(graph.without_dead_code()).nodes:

@@ -81,10 +81,8 @@ def run_search(options: argparse.Namespace) -> None:
     else:
         say(str(result.report))
     for name, why in result.over_budgets.items():
-        place, advice = (
-            result.path / "devices" / name if name else result.path,
-            "raise the budget or increase --samples",
-        )
+        place = result.path / "devices" / name if name else result.path
+        advice = "raise the budget or increase --samples"
         if not name or (place / "pareto.json").exists():
             export = shlex.join(["hwnas", "export", str(place), "--allow-over-budget"])
             advice += f", or export the nearest with `{export}`"

@@ -118,7 +118,7 @@ def require_feasible(space: Space, problem: Problem) -> None:
 
 def _rounded_up(value: float) -> float:
     """Return a value with four digits that is not less than it: as a budget, it can be met."""
-    if value <= 0 or value == int(value):
+    if value <= 0 or not math.isfinite(value) or value == int(value):
         return value
     step = 10.0 ** (math.floor(math.log10(value)) - 3)
     return math.ceil(value / step - 1e-9) * step
