@@ -76,7 +76,7 @@ def test_options_of_other_tasks_are_refused(tmp_path):
     for task, option, line in (
         ("signal", {"image_size": 8}, "--image-size is not an option of task signal; leave it out"),
         ("image", {"window": 8}, "--window is not an option of task image; leave it out, or give --task signal"),
-        ("signal", {"wimdow": 8}, "--wimdow is not an option of task signal; leave it out"),
+        ("signal", {"wimdow": 8}, "--data-option wimdow is not an option of task signal; leave it out"),
     ):
         with pytest.raises(DataError, match=line):
             make_task(task, path, **option)
