@@ -17,6 +17,8 @@ FORMAT = 2
 """Version 1 had no hash; it is still read."""
 _LATER = ("wiring",)
 """What checkpoints of earlier versions do not say that they belong to."""
+_MOST_SHOWN, _BEFORE = 70, 25
+"""Characters of a value that an error shows, and those of them before the first difference."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -106,7 +108,21 @@ def load_checkpoint(
         before, now = stored_identity.get(key), identity.get(key)
         if before != now and not (key in _LATER and key not in stored_identity):
             raise EvaluatorError(
-                f"checkpoint {path}: belongs to {key} {before}, not {now}; "
+                f"checkpoint {path}: belongs to {_difference(key, before, now)}; "
                 "use another folder or remove it to train again"
             )
     return dict(state)
+
+
+def _difference(name: str, before: object, now: object) -> str:
+    """Return how two values of a setting differ: ``epochs 3, not 4``; of long texts, the places where they begin to."""
+    old, new = str(before), str(now)
+    alike = (a == b for a, b in zip(old, new, strict=False))
+    first = next((i for i, same in enumerate(alike) if not same), min(len(old), len(new)))
+    start = max(0, first - _BEFORE) if max(len(old), len(new)) > _MOST_SHOWN else 0
+    return f"{name} {_shown(old, start)}, not {_shown(new, start)}"
+
+
+def _shown(text: str, start: int) -> str:
+    cut = text[start : start + _MOST_SHOWN]
+    return f"{'...' if start else ''}{cut}{'...' if start + len(cut) < len(text) else ''}"
