@@ -204,10 +204,7 @@ def _entries(
 def _both_passes(name: str, samples: Mapping[str, SampleSet]) -> SampleSet:
     """Join the samples that a runnable has in both passes."""
     name = first_pass_name(name)
-    first, second = samples[name], samples[second_pass_name(name)]
-    return SampleSet(
-        first.repeats, [*first.seconds, *second.seconds], second.stop, moments=[*first.moments, *second.moments]
-    )
+    return _joined(samples[name], samples[second_pass_name(name)])
 
 
 def _alike_passes(samples: Mapping[str, SampleSet]) -> SampleSet:
@@ -216,9 +213,13 @@ def _alike_passes(samples: Mapping[str, SampleSet]) -> SampleSet:
     The second session may be slower throughout, because its memory lies elsewhere: that is no drift.
     """
     first, second = samples[REFERENCE_OP], samples[second_pass_name(REFERENCE_OP)]
-    scale = first.quantile() / second.quantile()
-    seconds = [value * scale for value in second.seconds]
-    return replace(second, seconds=[*first.seconds, *seconds], moments=[*first.moments, *second.moments])
+    return _joined(first, second, scale=first.quantile() / second.quantile())
+
+
+def _joined(first: SampleSet, second: SampleSet, *, scale: float = 1.0) -> SampleSet:
+    """Join the samples of two passes, those of the second multiplied by `scale`."""
+    seconds = [*first.seconds, *(value * scale for value in second.seconds)]
+    return SampleSet(first.repeats, seconds, second.stop, moments=[*first.moments, *second.moments])
 
 
 def _with_facts(entry: Entry, sizes: Sizes, cores: Cores | None) -> Entry:

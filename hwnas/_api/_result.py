@@ -11,11 +11,9 @@ from hwnas._pipeline._setup import SearchSetup
 from hwnas._runs._device_runs import device_runs
 from hwnas._runs._front import keeps, nearest, pick_network, usual_pick
 from hwnas._runs._settings import SearchSettings
+from hwnas._runs._several import NO_TRIAL
 from hwnas.spaces import Architecture, Space
 from search import Study, Trial
-
-NO_TRIAL = "no trial is within its latency budget"
-"""Why a device of several gets no delivery."""
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ def run_search(options: argparse.Namespace) -> None:
     """Run ``hwnas search``; exit with code 1 where no delivered network meets the budgets."""
     from hwnas._api._search import watched_search
     from hwnas._cli._live import JsonWatcher, make_watcher
+    from hwnas._runs._several import FOLDER
 
     typed = given(options)
     named = {"budgets": None, **{name: typed.pop(name) for name in _SEARCH}}
@@ -81,7 +82,7 @@ def run_search(options: argparse.Namespace) -> None:
     else:
         say(str(result.report))
     for name, why in result.over_budgets.items():
-        place = result.path / "devices" / name if name else result.path
+        place = result.path / FOLDER / name if name else result.path
         advice = "raise the budget or increase --samples"
         if not name or (place / "pareto.json").exists():
             export = shlex.join(["hwnas", "export", str(place), "--allow-over-budget"])

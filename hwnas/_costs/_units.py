@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from hwnas._common._option import shortened
@@ -85,3 +86,11 @@ def written_bytes(value: float) -> str:
         if value >= (size := _BYTE_UNITS[unit]):
             return f"{value / size:g} {unit}iB"
     return f"{value:g} bytes"
+
+
+def rounded_up(value: float) -> float:
+    """Return a value with four digits that is not less than it: as a budget, it can be met."""
+    if value <= 0 or not math.isfinite(value) or value == int(value):
+        return value
+    step = 10.0 ** (math.floor(math.log10(value)) - 3)
+    return math.ceil(value / step - 1e-9) * step

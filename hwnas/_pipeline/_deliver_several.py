@@ -22,7 +22,7 @@ from hwnas._pipeline._several import copy_name, measuring_of
 from hwnas._runs._record import SETTINGS
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
-from hwnas._runs._several import FOLDER
+from hwnas._runs._several import FOLDER, NO_TRIAL
 from hwnas._runs._watch import Watcher
 from search import Study
 
@@ -55,7 +55,7 @@ def deliver_devices(setup: SearchSetup, study: Study, watcher: Watcher, override
         name, out = device.device.name, run.path / FOLDER / device.device.name
         samples = _usable_trials(setup, study, device)
         if not samples:
-            watcher.line(f"{name}: no trial is within its latency budget; nothing is delivered for it")
+            watcher.line(f"{name}: {NO_TRIAL}; nothing is delivered for it")
             _remove_run(out)
             continue
         settings = settings_of_device(run, device, samples)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hwnas._costs._cost import cost_named, cost_of_key
 from hwnas._costs._space_costs import CostOfCodes, cheapest_network
+from hwnas._costs._units import rounded_up
 from hwnas._errors import BudgetError
 from hwnas.spaces import Space
 from hwnas.tasks import DEFAULT_METRIC, Metric
@@ -107,18 +108,10 @@ def require_feasible(space: Space, problem: Problem) -> None:
             assert cost is not None
             raise BudgetError(
                 f"no network of the space meets {cost.budget_option} {cost.format(constraint.upper)}: the "
-                f"cheapest network, {space.format(arch)}, has {cost.format(_rounded_up(value))}"
+                f"cheapest network, {space.format(arch)}, has {cost.format(rounded_up(value))}"
             )
     bounds = [constraint for constraint in problem.constraints if constraint.upper < math.inf]
     if bounds and not Study(problem, make_strategy("random"), seed=0).ask():
         costs = [cost_of_key(constraint.name) for constraint in bounds]
         flags = ", ".join(cost.budget_option for cost in costs if cost is not None)
         raise BudgetError(f"found no network of the space that meets all of {flags}; raise one of them")
-
-
-def _rounded_up(value: float) -> float:
-    """Return a value with four digits that is not less than it: as a budget, it can be met."""
-    if value <= 0 or not math.isfinite(value) or value == int(value):
-        return value
-    step = 10.0 ** (math.floor(math.log10(value)) - 3)
-    return math.ceil(value / step - 1e-9) * step

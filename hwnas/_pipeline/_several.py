@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from hwnas._costs._cost import LATENCY
 from hwnas._costs._space_costs import CostOfCodes, SpaceCosts, cheapest_network
+from hwnas._costs._units import rounded_up
 from hwnas._devices._make import make_backend
 from hwnas._errors import BudgetError, HwnasError, RunError
 from hwnas._pipeline._expected import expected_latency
@@ -188,7 +189,7 @@ def _require_reachable(device: DeviceCosts, space: Space) -> None:
     if not least <= upper:
         raise BudgetError(
             f"no network of the space meets {LATENCY.budget_option} {device.device.name}={LATENCY.format(upper)}: the "
-            f"fastest network, {space.format(arch)}, has {LATENCY.format(least)}"
+            f"fastest network, {space.format(arch)}, has {LATENCY.format(rounded_up(least))}"
         )
 
 

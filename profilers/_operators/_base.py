@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
@@ -243,6 +243,14 @@ def convolved_sizes(sizes: Shape, kernel: Shape, stride: Shape, dilation: Shape,
     axes = len(sizes)
     windows = zip(sizes, kernel, stride, dilation, pads[:axes], pads[axes:], strict=True)
     return tuple((n + begin + end - d * (k - 1) - 1) // s + 1 for n, k, s, d, begin, end in windows)
+
+
+def constant_tensors(arrays: Iterable[FloatArray], device: str) -> tuple[torch.Tensor, ...]:
+    """Return constants of an op on a torch device; callers keep them, so that a CUDA graph copies nothing."""
+    import torch
+
+    with torch.inference_mode(False):  # they serve trainings too, whoever asks first
+        return tuple(torch.from_numpy(array).to(device) for array in arrays)
 
 
 def torch_padding(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from latency_tables import Op, Shape
 from profilers._errors import OperatorError
-from profilers._operators._base import BatchNorm, Emitter, FloatArray, Primitive, single_input
+from profilers._operators._base import BatchNorm, Emitter, FloatArray, Primitive, constant_tensors, single_input
 from profilers._operators._map_places import (
     BOX_VALUES,
     CLASS_STEP,
@@ -135,11 +135,7 @@ class Detections(Primitive):
 
 @lru_cache(maxsize=64)
 def _places(levels: tuple[tuple[int, int], ...], device: str) -> tuple[torch.Tensor, ...]:
-    """Return `place_boxes` on a torch device; kept, so that a CUDA graph copies nothing."""
-    import torch
-
-    with torch.inference_mode(False):  # they serve trainings too, whoever asks first
-        return tuple(torch.from_numpy(part).to(device) for part in place_boxes(levels))
+    return constant_tensors(place_boxes(levels), device)
 
 
 def _survivors(boxes: torch.Tensor, scores: torch.Tensor, iou: float, least: float, most: int) -> torch.Tensor:

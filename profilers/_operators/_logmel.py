@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from latency_tables import Op, Shape
 from profilers._errors import OperatorError
-from profilers._operators._base import BatchNorm, Emitter, FloatArray, Primitive, single_input
+from profilers._operators._base import BatchNorm, Emitter, FloatArray, Primitive, constant_tensors, single_input
 
 if TYPE_CHECKING:
     import torch
@@ -167,11 +167,7 @@ def matrices_of(op: Op) -> Matrices:
 
 @lru_cache(maxsize=64)
 def _tensors(op: Op, device: str) -> tuple[torch.Tensor, ...]:
-    """Return the matrices of an op on a torch device; kept, so that a CUDA graph copies nothing."""
-    import torch
-
-    with torch.inference_mode(False):  # they serve trainings too, whoever asks first
-        return tuple(torch.from_numpy(matrix).to(device) for matrix in matrices_of(op))
+    return constant_tensors(matrices_of(op), device)
 
 
 @lru_cache(maxsize=64)

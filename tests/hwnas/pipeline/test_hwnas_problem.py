@@ -4,7 +4,8 @@ import pytest
 from hwnas import HwnasError
 from hwnas._costs._cost import COSTS
 from hwnas._costs._space_costs import SpaceCosts
-from hwnas._pipeline._problem import _rounded_up, make_problem
+from hwnas._costs._units import rounded_up
+from hwnas._pipeline._problem import make_problem
 from hwnas.spaces import make_space
 from search import Study, make_strategy
 
@@ -49,7 +50,7 @@ def test_unreachable_budgets_are_named():
 
 @pytest.mark.parametrize("value", [0.0192345, 0.01924, 512.0, 20480.0, 3.00001, 9.9999, 1e-7])
 def test_the_budget_that_is_named_can_be_met(value):
-    rounded = _rounded_up(value)
+    rounded = rounded_up(value)
     assert value <= rounded * (1 + 1e-12)
     assert rounded <= value * 1.001
     assert float(f"{rounded:.6g}") >= value
