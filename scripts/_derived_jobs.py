@@ -48,6 +48,7 @@ class Scale:
         data_limit: Most images of each part; None for all.
         shares: The budgets.
         ways: Most ways of pruning that are tuned; None for all.
+        space: Options of the derived space, as ``--space-option`` takes them.
     """
 
     elastic_epochs: int = 8
@@ -64,6 +65,7 @@ class Scale:
     data_limit: int | None = None
     shares: tuple[float, ...] = SHARES
     ways: int | None = None
+    space: tuple[str, ...] = ()
 
     def epochs(self, kind: str) -> int:
         """Return the epochs that a training of a kind does itself."""
@@ -77,8 +79,10 @@ class Scale:
         return tuple(kind for kind in METHODS if self.long or kind != "narrow-long")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return JSON-able settings."""
-        return {**asdict(self), "shares": list(self.shares)}
+        """Return JSON-able settings: all but those that add jobs and change none of the others."""
+        settings = {**asdict(self), "shares": list(self.shares), "space": list(self.space)}
+        adding = ("seeds", "long", "base_epochs", *(() if self.space else ("space",)))
+        return {name: value for name, value in settings.items() if name not in adding}
 
 
 SMOKE = Scale(1, 1, 1, 6, True, 1, 64, data_limit=640, shares=(0.5,), ways=1)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.tasks import PARTS, Task
-from hwnas.training import Recipe, learning_rate, make_optimizer, score_onnx
+from hwnas.training import Recipe, learning_rate, make_optimizer, score_onnx, usual_precision
 from latency_tables import write_atomic
 from profilers import graph_macs, graph_params, read_onnx
 
@@ -36,7 +36,6 @@ class Training:
         seed: Decides order and augmentation.
         checkpoint: File that is written after each epoch and resumed from.
         sizes: Image size of each part of the training, like ``(24, 32)``: smaller images first are faster.
-        half: Whether to compute in bfloat16 where torch can; on a GPU as `hwnas.training` does it, always.
         device: ``"cpu"`` or ``"cuda"``.
         teacher: Network whose outputs are learned beside the labels; None for none.
         before_epoch: Called before each epoch.
@@ -49,12 +48,16 @@ class Training:
     seed: int
     checkpoint: Path
     sizes: tuple[int, ...] = (32,)
-    half: bool = False
     device: str = "cpu"
     teacher: nn.Module | None = None
     before_epoch: Callable[[], None] = lambda: None
     before_step: Callable[[], None] = lambda: None
     say: Callable[[str], None] = lambda text: None
+
+    @property
+    def half(self) -> bool:
+        """Whether to compute in bfloat16."""
+        return (self.recipe.train_precision or usual_precision(self.device)) == "bf16"
 
     def size(self, epoch: int) -> int:
         """Return the image size of an epoch."""
@@ -119,7 +122,7 @@ def _epoch(
 def _loss(module: nn.Module, x: Tensor, targets: Any, training: Training) -> Tensor:
     """Return the loss with the labels, and with the teacher's outputs where there is a teacher."""
     task, recipe, kind = training.task, training.recipe, training.device.partition(":")[0]
-    half = training.half or kind != "cpu"
+    half = training.half
     with torch.autocast(kind, torch.bfloat16, enabled=half):
         output = module(x)
     loss = task.loss((output.float(),), targets, recipe.task_settings)
@@ -142,7 +145,7 @@ def _update(average: dict[str, Tensor], module: nn.Module, decay: float) -> None
 
 def _identity(training: Training) -> str:
     teacher = None if training.teacher is None else "teacher"
-    facts = (sorted(training.recipe.as_dict().items()), training.seed, training.sizes, training.half, teacher)
+    facts = (sorted(training.recipe.as_dict().items()), training.seed, training.sizes, teacher)
     return repr((*facts, training.task.fingerprint))
 
 

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 import hwnas
 from hwnas.spaces import Derived, derive
 from hwnas.tasks import Task
-from hwnas.training import Recipe, Subnet, Teacher, default_recipe, fitted, train_network
+from hwnas.training import Recipe, Subnet, Teacher, default_recipe, fitted, native_precision, train_network
 from latency_tables import write_atomic
-from profilers import build_onnx, read_onnx
+from profilers import build_onnx, cpu_identity, read_onnx
 
 AVERAGE = 0.999
 NETWORKS_A_STEP = 4
@@ -60,6 +60,7 @@ class Bench:
         threads: Torch's threads.
         device: What the trainings run on.
         say: Receives progress lines.
+        so_far: Whether those networks are measured that are trained, and the others left out.
     """
 
     data: str
@@ -70,6 +71,7 @@ class Bench:
     threads: int
     device: str
     say: Callable[[str], None]
+    so_far: bool = False
 
     def do(self, job: Job) -> dict[str, Any]:
         """Do a job and return its result."""
@@ -103,6 +105,7 @@ class Bench:
         scale = self.scale
         batch = min(scale.batch_size, self.task.size("train"))
         common = {"batch_size": batch, "weight_decay": scale.weight_decay, "average": AVERAGE}
+        common["train_precision"] = native_precision(self.device)
         return default_recipe(
             self.task, **{**common, "epochs": scale.epochs(job.kind), "learning_rate": rate, **changes}
         )
@@ -118,11 +121,12 @@ class Bench:
         return {"ms": (first * second) ** 0.5, "again": second / first}
 
     def _measure(self, job: Job) -> dict[str, Any]:
-        """Measure all networks of a base in the same rounds, and say what is known of each."""
+        """Measure all trained networks of a base in the same rounds, and say what is known of each."""
         jobs = [other for other in jobs_of([job.base], self.scale) if other.kind in self.scale.trainings]
         done = [(other, result) for other in jobs if (result := self.results.get(other))]
-        if len(done) < len(jobs):
-            raise SystemExit(f"{job.name}: {len(jobs) - len(done)} trainings are not done; run them first")
+        left = len(jobs) - len(done)
+        if not done or (left and not self.so_far):
+            raise SystemExit(f"{job.name}: {left} trainings are not done; run them first, or add --so-far")
         files = [self._base_file(job), *(self.file_of(other) for other, _ in done)]
         ranking = hwnas.rank(files, progress=self.say)
         by_file = {file.file: file for file in ranking.files}
@@ -139,19 +143,22 @@ class Bench:
         about, model = json.loads(self._base_file(job, "json").read_text(encoding="utf-8")), files[0].read_bytes()
         known = {**judged(model, self.task), **sizes_of(model), "images": about["images"]}
         times = {"ms": base.latency_ms, "low_ms": base.low_ms, "high_ms": base.high_ms}
-        floor = {"noise_floor": ranking.noise_floor, "rounds": ranking.rounds}
-        return {"base": {**known, **times, "passes": about["images"]}, "networks": networks, **floor}
+        floor = {"noise_floor": ranking.noise_floor, "rounds": ranking.rounds, "cpu": cpu_identity()["cpu"]}
+        return {"base": {**known, **times, "passes": about["images"]}, "networks": networks, "left": left, **floor}
 
     # ---- ours
 
-    def _elastic_model(self, job: Job, device: str) -> SharedSupernet:
-        derived, scale = fitted(hwnas.derive(self._base_file(job)), self.task, default_recipe(self.task)), self.scale
+    def _elastic_model(self, job: Job, device: str, precision: str | None) -> SharedSupernet:
+        scale = self.scale
+        space = hwnas.derive(self._base_file(job), space_settings=scale.space)
+        derived = fitted(space, self.task, default_recipe(self.task))
         recipe = default_recipe(
             self.task,
             epochs=scale.elastic_epochs,
             batch_size=min(scale.batch_size, self.task.size("train")),
             weight_decay=scale.weight_decay,
             learning_rate=scale.elastic_rate,
+            train_precision=precision,
         )
         return SharedSupernet(
             self.results.place(job.other("elastic", share=None)),
@@ -172,7 +179,8 @@ class Bench:
 
     def _elastic(self, job: Job) -> dict[str, Any]:
         """Train the elastic model that the searches of all budgets share."""
-        model = self._elastic_model(job, self.device)
+        precision = native_precision(self.device)
+        model = self._elastic_model(job, self.device, precision)
 
         def tell(done: int, total: int, text: str) -> None:
             """Say where the training is, a few times."""
@@ -180,13 +188,13 @@ class Bench:
                 self.say(f"{job.name}: {text}")
 
         model.prepare(self.results.place(job), tell)
-        return {"images": self.scale.elastic_epochs * self.task.size("train")}
+        return {"images": self.scale.elastic_epochs * self.task.size("train"), "train_precision": precision}
 
     def _search(self, job: Job) -> dict[str, Any]:
         """Search within a budget."""
-        self.results.need(job.other("elastic", share=None))
+        trained = self.results.need(job.other("elastic", share=None))
         budget_ms = (job.share or 1.0) * self.results.need(Job("latency", job.base))["ms"]
-        model, run = self._elastic_model(job, "cpu"), self.results.place(job) / "run"
+        model, run = self._elastic_model(job, "cpu", trained["train_precision"]), self.results.place(job) / "run"
         result = hwnas.search(
             model.space,
             data=self.task,

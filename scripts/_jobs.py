@@ -47,16 +47,23 @@ class Results:
         folder: Where they are; made with the first result.
         settings: What all of them depend on.
         option: The option that chooses the folder, for errors.
+        growing: Names of settings that are mappings and may gain entries.
 
     Raises:
         SystemExit: The folder holds results with other settings.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], option: str = "--out") -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, Any], option: str = "--out", growing: Sequence[str] = ()
+    ) -> None:
         self.folder, self._file = folder, folder / "settings.json"
         self._settings = now = json.loads(json.dumps(settings))
         if self._file.exists():
             before = json.loads(self._file.read_text(encoding="utf-8"))
+            for name in growing:
+                held = before.get(name, {})
+                before[name] = {**{entry: now[name][entry] for entry in now[name] if entry not in held}, **held}
+                now[name] = {**held, **now[name]}
             wrong = [name for name in now if before.get(name) != now[name]]
             if wrong:
                 name = wrong[0]

@@ -3,6 +3,7 @@
     scripts/train_bases.py --data CIFAR10 --out bases
     scripts/bench_derived.py --data CIFAR10 --bases bases --out derived --plan
     scripts/bench_derived.py --data CIFAR10 --bases bases --out derived
+    scripts/bench_derived.py --data CIFAR10 --bases bases --out derived --so-far
 
 For each base and at each budget (a share of the base's measured latency):
 
@@ -17,9 +18,10 @@ optimiser; ours and the pruned ones have the base as teacher. A step of the elas
 networks: the table says how many passes there were.
 
 Every job has a file of its own under ``--out``, and trainings continue after their last epoch: the script can be killed
-at any moment and started again. ``--device cuda`` trains on a GPU; what is measured is measured where the networks are
-to be fast, so the trainings can run on one machine (``--only elastic --device cuda --workers 8``) and all else on
-another, with the folder carried between them. ``--smoke`` does everything once on few images, in a folder of its own.
+at any moment and started again; ``--so-far`` measures what is trained. ``--device cuda`` trains on a GPU; what is
+measured is measured where the networks are to be fast, so the trainings can run on one machine (``--only elastic
+--device cuda --workers 8``) and all else on another, with the folder carried between them. ``--smoke`` does everything
+once on few images, in a folder of its own.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
-from _derived_jobs import DEVICES, RATES, SMOKE, Job, Scale, jobs_of, minutes
+from _derived_jobs import DEVICES, RATES, SMOKE, TRAININGS, Job, Scale, jobs_of, minutes
 from _derived_table import leads, markdown, misleading, rows_of
 from _derived_work import Bench, bases_in
 from _jobs import Results, do_at_once, do_job, named, tell_plan
@@ -64,7 +66,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2, help="torch's threads in trainings (default 2)")
     parser.add_argument("--device", default="cpu", help="what trainings run on: cpu or cuda (default cpu)")
     parser.add_argument("--workers", type=int, default=1, help="jobs at once; only for jobs that measure nothing")
+    parser.add_argument(
+        "--so-far", action="store_true", help="measure the networks that are trained, and write the table"
+    )
     parser.add_argument("--long", action="store_true", help="train narrowed networks for the images of the base too")
+    parser.add_argument(
+        "--space-option", action="append", metavar="NAME=VALUE", help="of the derived space, as of hwnas search"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table there, too")
     for name in SCALED:
         default = getattr(scale, name)
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"default {default}")
@@ -76,13 +85,14 @@ def scale_of(options: argparse.Namespace, bases: dict[str, dict[str, Any]]) -> S
     given = {name: getattr(options, name) for name in SCALED}
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     chosen |= {"long": True} if options.long else {}
+    chosen |= {"space": tuple(options.space_option)} if options.space_option else {}
     if options.smoke:
         return replace(SMOKE, **chosen)
     return replace(Scale(base_epochs=max(base["epochs"] for base in bases.values())), **chosen)
 
 
-def write_tables(results: Results, jobs: list[Job], bases: list[str]) -> None:
-    """Write ``table.md`` and ``table.json`` of the bases that are measured."""
+def write_tables(results: Results, jobs: list[Job], bases: list[str], file: Path | None = None) -> None:
+    """Write ``table.md`` and ``table.json`` of the bases that are measured; the latter also to another file."""
     measured = {job.base: result for job in jobs if job.kind == "measure" and (result := results.get(job))}
     if not measured:
         return
@@ -94,11 +104,38 @@ def write_tables(results: Results, jobs: list[Job], bases: list[str]) -> None:
         "rows": rows,
         "leads": leads(rows),
         "misleading_macs": misleading(networks),
+        "left": sum(result.get("left", 0) for result in measured.values()),
+        "core_hours": core_hours(results, [job for job in jobs if job.base in measured]),
+        "cpu": next(iter(measured.values()))["cpu"],
         "settings": json.loads((results.folder / "settings.json").read_text(encoding="utf-8")),
     }
-    write_atomic(results.folder / "table.json", json.dumps(table, indent=1) + "\n")
+    for path in (results.folder / "table.json", *([] if file is None else [file])):
+        write_atomic(path, json.dumps(table, indent=1) + "\n")
     write_atomic(results.folder / "table.md", markdown(shown, networks))
     say(f"wrote {results.folder / 'table.md'}")
+
+
+def core_hours(results: Results, jobs: list[Job]) -> dict[str, float]:
+    """Return the core-hours of the jobs of each kind that are done."""
+    hours: dict[str, float] = {}
+    for job in jobs:
+        if result := results.get(job):
+            hours[job.kind] = hours.get(job.kind, 0.0) + result.get("core_seconds", 0.0) / 3600
+    return hours
+
+
+def chosen_of(results: Results, jobs: list[Job], options: argparse.Namespace) -> list[Job]:
+    """Return the jobs that the options choose."""
+    if not options.so_far:
+        return named(jobs, options.only)
+    trained = {job.base for job in jobs if job.kind in TRAININGS and results.get(job)}
+    return [job for job in jobs if job.kind == "measure" and job.base in trained]
+
+
+def outdated(results: Results, job: Job, options: argparse.Namespace) -> bool:
+    """Return whether a job is not done, or measured fewer networks than there are now."""
+    result = results.get(job)
+    return result is None or (job.kind == "measure" and (options.so_far or bool(result.get("left"))))
 
 
 def main() -> None:
@@ -107,9 +144,9 @@ def main() -> None:
     bases = bases_in(options.bases)
     scale, names = scale_of(options, bases), list(bases)
     facts = {"scale": scale.as_dict(), "bases": {name: base["sha256"] for name, base in bases.items()}}
-    results = Results(options.out / "smoke" if options.smoke else options.out, facts)
+    results = Results(options.out / "smoke" if options.smoke else options.out, facts, growing=("bases",))
     jobs = jobs_of(names, scale)
-    chosen = named(jobs, options.only)
+    chosen = chosen_of(results, jobs, options)
     if options.plan:
         images = scale.data_limit or 40_000
         left = tell_plan(results, chosen, lambda job: minutes(job, scale, images, RATES))
@@ -117,18 +154,19 @@ def main() -> None:
         return
     torch.set_num_threads(options.threads)
     os.environ["HWNAS_TABLES"] = str(results.folder / "tables")
-    todo = [job for job in chosen if results.get(job) is None]
+    todo = [job for job in chosen if outdated(results, job, options)]
     if options.workers > 1 and (measured := [job.name for job in todo if job.kind not in DEVICES]):
         raise SystemExit(f"--workers {options.workers}: {measured[0]} measures; choose trainings with --only")
     if todo:
         task = make_task(None, options.data, limit=scale.data_limit)
-        bench = Bench(options.data, task, options.bases, results, scale, options.threads, options.device, say)
+        how = (scale, options.threads, options.device, say, options.so_far)
+        bench = Bench(options.data, task, options.bases, results, *how)
         if options.workers > 1:
             do_at_once(results, bench.do, todo, options.workers)
         else:
             for job in todo:
                 do_job(results, bench.do, job)
-    write_tables(results, jobs, names)
+    write_tables(results, jobs, names, options.json)
 
 
 if __name__ == "__main__":

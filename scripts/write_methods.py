@@ -43,8 +43,16 @@ class Method(NamedTuple):
 
 
 BLACK_BOX = (
-    Method("lamoo", "learns a partition of the space; model and exact costs inside", "the default: few evaluations"),
-    Method("qehvi", "the same model without the partition", "as good where the model is; no tree to read"),
+    Method(
+        "lamoo",
+        "learns a partition of the space; a model and exact costs choose inside a part",
+        "the default: few evaluations",
+    ),
+    Method(
+        "qehvi",
+        "the same model without the partition",
+        "as good where the model fits; gives no partition to inspect",
+    ),
     Method(
         "smem",
         "a classifier of pairs ranks, an evolution proposes",

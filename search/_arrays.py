@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BoolArray", "FloatArray", "IntArray", "first_places", "row_keys", "unique_rows"]
+__all__ = ["BoolArray", "FloatArray", "IntArray", "first_places", "row_keys", "unique_rows", "varying"]
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 _FEW = 64
+_ROUNDING = 1e-12
 
 
 def row_keys(codes: IntArray) -> list[bytes]:
@@ -33,3 +34,9 @@ def first_places(codes: IntArray) -> IntArray:
 def unique_rows(codes: IntArray) -> IntArray:
     """Find the distinct rows of `codes` ``(n, d)``, in the order of their first occurrences."""
     return codes if len(codes) < 2 else codes[first_places(codes)]
+
+
+def varying(columns: FloatArray) -> BoolArray:
+    """Mark the columns of ``(n, f)`` whose values differ by more than rounding ``(f,)``."""
+    varies: BoolArray = columns.std(axis=0) > _ROUNDING * (1.0 + np.abs(columns).max(axis=0))
+    return varies

@@ -198,6 +198,9 @@ class _Estimated:
         inside = np.ones(len(self._rows), dtype=bool)
         for corrected in values.values():
             inside &= np.isfinite(corrected)
+        for objective in candidates.problem.objectives:
+            if objective.estimated and objective.log:
+                inside &= values[objective.name] > 0
         for constraint in candidates.problem.constraints:
             if constraint.estimated:
                 inside &= values[constraint.name] <= constraint.upper

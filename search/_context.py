@@ -20,6 +20,8 @@ from search._trial import Trial
 __all__ = ["Context", "Normaliser"]
 
 _MARGIN = 0.1
+_FEWEST = 6
+"""Trials that the scale of the objectives is taken from, at least, where there are so many."""
 
 
 @dataclass(frozen=True)
@@ -213,9 +215,10 @@ class Context:
 
     @cached_property
     def normaliser(self) -> Normaliser:
-        """The scale of the objectives; it needs a successful trial."""
-        first = self.told[self.batches == 0]
-        return Normaliser.fit(self.problem, first if len(first) else self.told)
+        """The scale of the objectives, by the first batches that have a few trials between them."""
+        counts = np.bincount(self.batches).cumsum()
+        last = int(np.searchsorted(counts, _FEWEST))
+        return Normaliser.fit(self.problem, self.told[self.batches <= last])
 
     @cached_property
     def points(self) -> FloatArray:

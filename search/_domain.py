@@ -13,6 +13,9 @@ from search._errors import ProblemError
 
 __all__ = ["ENUMERATION_LIMIT", "Domain"]
 
+MOST_FEATURE = 1e100
+"""Largest absolute value of a feature: squares of larger ones are no numbers."""
+
 ENUMERATION_LIMIT = 50_000
 """Domains of at most this many code rows are enumerated; larger ones are sampled."""
 
@@ -91,7 +94,16 @@ class Domain:
         if len(codes) == 0:
             some = self.canonicalise(np.zeros((1, self.dimension), dtype=np.int64))
             return np.asarray(self.features(some), dtype=np.float64)[:0]
-        return np.asarray(self.features(codes), dtype=np.float64)
+        encodings = np.asarray(self.features(codes), dtype=np.float64)
+        bad = ~(np.abs(encodings) <= MOST_FEATURE)
+        if bad.any():
+            row, column = (int(place[0]) for place in np.nonzero(bad))
+            value = encodings[row, column]
+            raise ProblemError(
+                f"features must be numbers of at most {MOST_FEATURE:g}, got {value} in column {column} of codes "
+                f"{codes[row].tolist()}"
+            )
+        return encodings
 
     def random(self, n: int, rng: np.random.Generator) -> IntArray:
         """Draw `n` uniformly random rows ``(n, d)``, with replacement and not canonicalised."""

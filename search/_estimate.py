@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from search._arrays import BoolArray, FloatArray
+from search._arrays import BoolArray, FloatArray, varying
 from search._threads import single_threaded
 
 __all__ = ["RESIDUAL_PRIOR", "SHIFT_PRIOR", "TILT_PRIOR", "EstimateModel", "fit_estimate"]
@@ -231,8 +231,7 @@ def _student_weights(residuals: FloatArray, variance: float) -> FloatArray:
 
 def _scales(encodings: FloatArray) -> FloatArray:
     """Compute factors ``(f,)`` of the columns ``(n, f)`` that give their sum the residual's prior; 0 where constant."""
-    spread = encodings.std(axis=0)
-    live = spread > _TINY * (1.0 + np.abs(encodings).max(axis=0))
+    spread, live = encodings.std(axis=0), varying(encodings)
     share = RESIDUAL_PRIOR / math.sqrt(max(1, int(live.sum())))
     return np.where(live, share / np.where(live, spread, 1.0), 0.0)
 

@@ -73,7 +73,7 @@ def read_state(state: Mapping[str, Any], strategy: str) -> SavedStudy:
         seed, initial, batch = (int(state[key]) for key in ("seed", "initial", "batch"))
         trials = tuple(Trial.from_json(entry) for entry in state["trials"])
         changes = tuple(int(number) for number in state.get("changes", ()))
-        first = np.array(state["first"], dtype=np.int64) if "first" in state else None
+        first = np.array(state["first"], dtype=np.int64) if len(state.get("first", ())) else None
     except RestoreError:
         raise
     except (KeyError, TypeError, ValueError) as error:

@@ -187,15 +187,15 @@ _AFTER_A_SEARCH = (
             _positional("run", "run directory"),
             Option(
                 "pick",
-                "which network: fastest, knee, best or an id (default: best where a budget limits what the search "
-                "minimised, else knee)",
+                "which network: fastest, knee, best or an id (default: best if the latency or a minimised cost has a "
+                "budget, else knee)",
                 TEXT,
             ),
             Option("allow_over_budget", "allow a network that is over a budget", SWITCH, False),
             Option(
                 "deploy",
-                "write a folder that deploys the network (ONNX file, predict.py, requirements, README); other files "
-                "only with -o",
+                "write a folder that deploys the network (ONNX file, predict.py, requirements, README); without -o, "
+                "nothing else is written",
                 PATH,
                 metavar="FOLDER",
             ),
@@ -288,8 +288,8 @@ _ABOUT_MODELS = (
     ),
     Command(
         "derive",
-        "show what a search could prune from a trained model, and what not and why",
-        "hwnas derive model.onnx --data images/ --input-scaling imagenet --space-option 'keep=head.*'",
+        "show what a search could prune from a trained model, what it could not, and why",
+        "hwnas derive model.onnx --data photos/ --image-size 224 --input-scaling imagenet --space-option keep=head",
         (
             _positional("model", "ONNX file of the trained model"),
             Option("data", "data set, to test the model as given (default: none)", PATH, group="data"),

@@ -154,9 +154,9 @@ def _limits(explanation: Explanation) -> str:
     return (
         "<h2>How close each node is to the device's limits</h2>"
         f"{picture}<p class=note>Each circle is a node that takes 1 % or more of the total; its area is its time. "
-        "Orange nodes are slow for a reason in the table. The horizontal line is this device's best "
-        f"({escape(f'{best:.3g}')} GMAC/s). The slanted line is the highest memory rate of any of these nodes "
-        f"({escape(f'{moved:.3g}')} GB/s).</p>"
+        "Orange nodes are slow for a reason in the table. The horizontal line is this device's best: the fastest of "
+        f"these nodes and of a large 3x3 convolution ({escape(f'{best:.3g}')} GMAC/s). The slanted line is the highest "
+        f"memory rate of any of these nodes ({escape(f'{moved:.3g}')} GB/s).</p>"
     )
 
 
@@ -205,8 +205,13 @@ def _cells(explanation: Explanation, row: ExplainedNode) -> list[str]:
     ]
 
 
+_OF_TABLES = ("batch", "dtype")
+"""Parts of an identity that say how tables are measured; a model's inputs have shapes and types of their own."""
+
+
 def _identity(explanation: Explanation) -> str:
-    facts = {"file": explanation.model, "sha256": explanation.sha256, **explanation.identity}
+    device = {name: value for name, value in explanation.identity.items() if name not in _OF_TABLES}
+    facts = {"file": explanation.model, "sha256": explanation.sha256, **device}
     return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(_fact(v))}</dd>" for k, v in facts.items()) + "</dl>"
 
 

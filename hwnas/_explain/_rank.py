@@ -22,11 +22,15 @@ from search import nondominated
 
 _SESSIONS: tuple[Callable[[str], str], ...] = (str, second_pass_name)
 """Name the first and the second session of a file."""
+_P99_ROUNDS = 50
+"""Rounds below which the reader is told what p99 is."""
 _DISTURBED = 0.25
 """Share of disturbed rounds from which on the reader is told."""
 
 
-def load_files(files: Sequence[Path], threads: int, progress: TextProgress = lambda text: None) -> dict[str, Runnable]:
+def load_files(
+    files: Sequence[Path], threads: int, progress: TextProgress = lambda text: None
+) -> tuple[dict[str, Runnable], list[int]]:
     """Open two sessions of each file.
 
     Args:
@@ -35,13 +39,15 @@ def load_files(files: Sequence[Path], threads: int, progress: TextProgress = lam
         progress: Receives a line for each file.
 
     Returns:
-        Sessions by the number of the file, the second one named as `second_pass_name` says.
+        Sessions by the number of the file, the second one named as `second_pass_name` says; and the first axis of each
+        file's first input: 1, but where the file fixes another batch.
 
     Raises:
         ModelError: A file cannot be executed.
         ModelFileError: A file cannot be read.
     """
     sessions: dict[str, Runnable] = {}
+    batches = []
     for number, file in enumerate(files):
         progress(f"loading {file}")
         model = with_one_sample(load_onnx(file), str(file))
@@ -49,7 +55,9 @@ def load_files(files: Sequence[Path], threads: int, progress: TextProgress = lam
         for seed, named in enumerate(_SESSIONS):
             inputs = draw_inputs(model, {}, seed)
             sessions[named(str(number))] = open_session(content, inputs, threads=threads, name=str(file))
-    return sessions
+        shapes = [value.shape for value in inputs.values()]
+        batches.append(shapes[0][0] if shapes and shapes[0] else 1)
+    return sessions, batches
 
 
 def rank_files(
@@ -81,12 +89,22 @@ def rank_files(
     """
     if not files:
         raise HwnasError("rank needs one ONNX file or more")
-    sessions = load_files(files, threads, progress)
+    sessions, batches = load_files(files, threads, progress)
     progress(f"measuring {len(files)} file(s) in the same rounds, each loaded twice")
     taken = time_rounds(plain_timer(backend), sessions, rounds)
-    return ranking_of(
+    ranking = ranking_of(
         taken, files, statistic=statistic, budget_ms=budget_ms, scores=scores, identity=backend.identity()
     )
+    return replace(ranking, notes=(*ranking.notes, *_batch_notes(files, batches)))
+
+
+def _batch_notes(files: Sequence[Path], batches: Sequence[int]) -> list[str]:
+    """Return a note where inferences may be of different numbers of samples."""
+    if len(set(batches)) < 2:
+        return []
+    names = short_names([Path(file) for file in files])
+    told = ", ".join(f"{name} {batch}" for name, batch in zip(names, batches, strict=True))
+    return [f"the first axes of the inputs differ, so an inference may be of more samples in one file: {told}"]
 
 
 def ranking_of(
@@ -122,6 +140,8 @@ def ranking_of(
     notes = []
     if rounds.disturbed > _DISTURBED:
         notes.append(f"other work on the machine disturbed {rounds.disturbed:.0%} of the rounds; see `hwnas doctor`")
+    if rounds.count < _P99_ROUNDS:
+        notes.append(f"p99 of {rounds.count} rounds is nearly the slowest one; slow models get few rounds")
     return Ranking(
         files=_with_front(ranked) if scores else tuple(ranked),
         differences=tuple(pairs.values()),

@@ -72,7 +72,7 @@ def scatter(
     lowest = math.inf
     for i in sorted(named, key=lambda i: points[i][1]):  # upwards, so that no name covers another
         lowest = min(up.at(points[i][1]), lowest - 20.0)
-        parts.append(_name(across.at(points[i][0]), lowest, points[i][2].split(":")[0]))
+        parts.append(_name(across.at(points[i][0]), lowest, points[i][2].split(": ")[0]))
     label = escape(f"{up_label} against {across_label}")
     return f"<svg class=plot viewBox='0 0 800 380' role=img aria-label='{label}'>{''.join(parts)}</svg>"
 

@@ -15,6 +15,8 @@ from search import Trial
 
 IntArray = npt.NDArray[np.int64]
 _SIGMAS = 2.0
+_FEWEST = 5
+"""Networks of the front from which on shares say something."""
 _MOST = 16
 
 
@@ -43,23 +45,21 @@ class Favour:
         name: Name of the choice.
         shares: Shares of its values.
         networks: Networks of the front in which it matters.
+        strength: Largest difference between a share of the front and that of all trials, in standard errors.
     """
 
     name: str
     shares: tuple[Share, ...]
     networks: int
-
-    @property
-    def distance(self) -> float:
-        """Half the summed difference between both distributions: 0 for none, 1 for all."""
-        return sum(abs(share.front - share.trials) for share in self.shares) / 2
+    strength: float
 
 
 def favours(space: Space, front: Sequence[Trial], trials: Sequence[Trial]) -> list[Favour]:
     """Return every choice with several values that matters in some network of the front, the most telling first.
 
     A choice that does not change the network (the kernel of an absent block) does not count there. A share stands out
-    where it is two standard errors of the front's size away from that of all trials.
+    where it is two standard errors of the front's size away from that of all trials. A choice that matters in fewer
+    than five networks of a front of five or more is left out: so few say nothing.
     """
     chosen, every = (np.array([trial.codes for trial in part], dtype=np.int64) for part in (front, trials))
     differing = []
@@ -68,16 +68,17 @@ def favours(space: Space, front: Sequence[Trial], trials: Sequence[Trial]) -> li
             continue
         ours = chosen[_matters(space, chosen, column), column]
         all_of_them = every[_matters(space, every, column), column]
-        if not len(ours) or not len(all_of_them):
+        if len(ours) < max(1, min(_FEWEST, len(front))) or not len(all_of_them):
             continue
-        shares = []
+        shares, strength = [], 0.0
         for code, value in enumerate(choice.values):
             here, there = float((ours == code).mean()), float((all_of_them == code).mean())
             error = math.sqrt(max(there * (1 - there), 1e-4) / len(ours))
+            strength = max(strength, abs(here - there) / error)
             favoured = 0 if abs(here - there) <= _SIGMAS * error else 1 if here > there else -1
             shares.append(Share(value, here, there, favoured))
-        differing.append(Favour(choice.name, tuple(shares), len(ours)))
-    return sorted(differing, key=lambda favour: -favour.distance)
+        differing.append(Favour(choice.name, tuple(shares), len(ours), strength))
+    return sorted(differing, key=lambda favour: -favour.strength)
 
 
 def favour_table(choices: Sequence[Favour], front: int, trials: int) -> str:
@@ -86,7 +87,7 @@ def favour_table(choices: Sequence[Favour], front: int, trials: int) -> str:
     for favour in choices[:_MOST]:
         chips = "".join(_chip(share) for share in favour.shares)
         rows.append(f"<dt>{escape(favour.name)} <small>({favour.networks})</small></dt><dd>{chips}</dd>")
-    more = f" {len(choices) - _MOST} choices that differ less are left out." if len(choices) > _MOST else ""
+    more = f" {len(choices) - _MOST} choices that differ less clearly are left out." if len(choices) > _MOST else ""
     return (
         f"<p class=note>How often each value of a choice occurs on the front ({front} networks) and, in brackets, "
         f"among all {trials} trials within the budgets. Networks in which a choice has no effect (the kernel of an "

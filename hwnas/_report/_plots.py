@@ -12,7 +12,8 @@ from hwnas._common._text import printable
 from hwnas._costs._cost import LATENCY, axis_label
 from hwnas._report._curves import Curves, FloatArray, measured_pairs
 from hwnas._runs._agreement import quantiles_of
-from hwnas._runs._delivered import latency_of, samples_of
+from hwnas._runs._delivered import latency_of, measured_or_predicted, samples_of
+from hwnas._runs._front import BELOW
 from hwnas._runs._metrics import metric_of, value_of
 from hwnas.tasks import Metric
 
@@ -65,7 +66,7 @@ def best_corner(metric: Metric) -> str:
 
 def _add_tested(axes: Any, tested: Sequence[dict[str, Any]]) -> None:
     """Draw test values with their standard errors; a cross marks networks that others dominate once measured."""
-    how = "predicted" if any(n["latency_ms"]["measured"] is None for n in tested) else "measured"
+    how = measured_or_predicted(tested)
     for dominated, marker, label in (
         (False, "D", f"delivered ({how}, test)"),
         (True, "x", "dominated once measured (test)"),
@@ -77,7 +78,7 @@ def _add_tested(axes: Any, tested: Sequence[dict[str, Any]]) -> None:
         values = [value for n in part if (value := value_of(n, "test")) is not None]
         errors = [metric.standard_error(v, samples_of(n, "test")) or 0.0 for n, v in zip(part, values, strict=True)]
         axes.errorbar(
-            [n["latency_ms"][how] for n in part],
+            [latency_of(n) for n in part],
             [metric.scale * value for value in values],
             yerr=[metric.scale * error for error in errors],
             fmt=marker,
@@ -100,12 +101,15 @@ def _add_original(axes: Any, original: dict[str, Any]) -> None:
         )
 
 
+_HYPERVOLUME = f"hypervolume (objectives scaled to 0-1, reference point at {-BELOW:g})"
+
+
 def hypervolume_plot(curves: Curves) -> bytes:
     """Return hypervolume over samples."""
     figure, axes = make_figure()
     axes.plot(curves.samples, curves.volumes, color=BLUE, drawstyle="steps-post")
     axes.set_xlabel("evaluated architectures")
-    axes.set_ylabel("hypervolume (objectives scaled to 0-1)")
+    axes.set_ylabel(_HYPERVOLUME)
     axes.set_title("Progress of the search")
     axes.set_xlim(left=0)
     return png(figure)
@@ -123,7 +127,7 @@ def time_curve_plot(curves: Curves) -> bytes | None:
     )
     axes.plot(curves.seconds / scale, curves.volumes, color=BLUE, drawstyle="steps-post")
     axes.set_xlabel(f"time spent on evaluations ({unit})")
-    axes.set_ylabel("hypervolume (objectives scaled to 0-1)")
+    axes.set_ylabel(_HYPERVOLUME)
     axes.set_title("Progress over time")
     axes.set_xlim(left=0)
     return png(figure)

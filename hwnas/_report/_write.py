@@ -20,7 +20,14 @@ from hwnas._report._networks import final_training, networks_section
 from hwnas._report._partition import partition_plot, partition_rows
 from hwnas._report._time import Spent, time_plot, time_spent, time_table
 from hwnas._runs._agreement import agreement
-from hwnas._runs._delivered import error_lines, shortcomings, written_compared, written_test
+from hwnas._runs._delivered import (
+    error_lines,
+    latency_of,
+    measured_or_predicted,
+    shortcomings,
+    written_compared,
+    written_test,
+)
 from hwnas._runs._front import keeps, pick_network
 from hwnas._runs._journal import JOURNAL, TrialRecord, read_trials
 from hwnas._runs._metrics import metric_of, metric_of_run
@@ -218,8 +225,8 @@ def _summary(run: Run, trials: Sequence[Trial], networks: Sequence[dict[str, Any
     text += f", {low_fidelity} more with the low-fidelity evaluator {run.settings.low_fidelity}" if low_fidelity else ""
     text += f" ({failed} failed)" if failed else ""
     if networks and networks[0]["onnx"]:
-        how = "predicted" if any(n["latency_ms"]["measured"] is None for n in networks) else "measured"
-        latencies = [n["latency_ms"][how] for n in networks]
+        how = measured_or_predicted(networks)
+        latencies = [latency_of(n) for n in networks]
         text += (
             f"; {len(networks)} networks delivered, latency {min(latencies):.3g}-{max(latencies):.3g} ms {how}, "
             f"the best at {_best(run, networks)}"
@@ -245,7 +252,7 @@ def _explanation(run: Run, networks: Sequence[dict[str, Any]]) -> str:
             f"Test {name} is measured with the ONNX file on the test part, which the search never used. "
             f"Networks are picked by their value on the validation part and their latency, never by the test part. "
             f"± is {error}"
-            "half of the 90 % interval of a measured latency. "
+            "half the range in which nine of ten later measurements of a latency lie. "
             f"{latency}; the prediction interval comes from the latency table. Peak memory is the largest sum of "
             "activations that exist at the same time, computed from the graph; the arena is what ONNX Runtime "
             "allocates for them. ROM is the bytes of the weights as the file stores them."

@@ -179,13 +179,18 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """Return names of folders, with as many of their parents as tell them apart."""
-    parts = [path.resolve().parts for path in paths]
+    """Return names of folders or files as they were given, with as many of their parents as tell them apart."""
+    parts = [_with_own_name(path).parts for path in paths]
     for depth in range(1, max(map(len, parts)) + 1):
         names = ["/".join(part[-depth:]) for part in parts]
         if len(set(names)) == len(names):
             return names
     return [f"{part[-1]} ({i})" for i, part in enumerate(parts, 1)]
+
+
+def _with_own_name(path: Path) -> Path:
+    """Return an absolute path that ends as the given one: a link at its end keeps its name."""
+    return path.parent.resolve() / path.name if path.name not in ("", "..") else path.resolve()
 
 
 def _compared(name: str, past: PastRun, values: FloatArray, scaled: FloatArray) -> Compared:

@@ -181,6 +181,14 @@ def latency_of(network: Network) -> float:
     return float(value) if value is not None else math.nan
 
 
+def measured_or_predicted(networks: Sequence[Network]) -> str:
+    """Return in a word what `latency_of` says of networks."""
+    measured = {network["latency_ms"]["measured"] is not None for network in networks}
+    if len(measured) == 2:
+        return "measured or predicted"
+    return "measured" if True in measured else "predicted"
+
+
 def samples_of(network: Network, part: str) -> int | None:
     """Return how many samples a value comes from; None where that is not known.
 

@@ -36,7 +36,7 @@ CONTINUES = ("finetune", "distil")
 TRAIN_PRECISION = ("auto", "fp32", "bf16")
 """Number formats of trainings."""
 
-THREADS = Option("threads", "CPU threads inside an operator; 1 measures most steadily", WHOLE, 1, "device")
+THREADS = Option("threads", "CPU threads inside an operator (intra-op); times are steadiest with 1", WHOLE, 1, "device")
 BATCH = Option("batch", "samples (images, signals, clips) per inference", WHOLE, 1, "device")
 DEVICE = (
     Option("device", "device to measure on: cpu, cuda, cuda:N or ssh://[user@]host[:port]", TEXT, "cpu", "device"),
@@ -258,8 +258,8 @@ _DATA = (
     Option("data_limit", "use at most this many samples of each part", WHOLE, group="data"),
     Option(
         "input_scaling",
-        "samples to inputs: data (default: by the train part), MEAN/DEVIATION; images: 0-1, pm1 (-1 to 1), imagenet, "
-        "0-255; signals: none",
+        "how samples are normalised: data (default: mean and deviation of the train part), MEAN/DEVIATION; images: "
+        "0-1, pm1 (-1 to 1), imagenet, 0-255; signals: none",
         TEXT,
         group="data",
     ),
@@ -283,7 +283,12 @@ _SIGNALS = (
         TEXT,
         group="signals",
     ),
-    Option("rate", "WAV: samples per second; others are resampled (default: the usual one)", WHOLE, group="signals"),
+    Option(
+        "rate",
+        "WAV: samples per second; others are resampled (default: the most frequent rate)",
+        WHOLE,
+        group="signals",
+    ),
     Option(
         "length",
         "WAV: seconds of each recording: longer ones are cut, shorter ones padded (default: fits 95 % of them)",
@@ -307,8 +312,8 @@ _SIGNALS = (
     ),
     Option(
         "split_by",
-        "one group (speaker) stays in one part; it is the N-th part of a file's name between _, a regular expression, "
-        "or a CSV column",
+        "keep all recordings of a group (such as a speaker) in one part of the data: the N-th field of file names "
+        "split at _, a regular expression, or a CSV column",
         TEXT,
         group="signals",
         metavar="N|REGEX|COLUMN",
@@ -389,7 +394,7 @@ _MEASURING = (
     Option(
         "measure",
         "what to measure on the device: trials (and delivered networks), winners (those alone) or none "
-        "(default: trials if latency counts)",
+        "(default: trials if latency is minimised or has a budget)",
         TEXT,
         group="device",
     ),

@@ -71,6 +71,18 @@ def blocks_of(merging: Merging) -> tuple[Block, ...]:
     return blocks if len(blocks) > 1 else (replace(blocks[0], name="network"),)
 
 
+def priced_blocks(merging: Merging) -> tuple[Block, ...]:
+    """Return the blocks that have prices of their own: those of `blocks_of`, and the parts of those with many forms.
+
+    Where the graph states cuts, its blocks are as it says.
+    """
+    blocks: list[Block] = []
+    for block in blocks_of(merging):
+        whole = bool(merging.graph.cuts) or merging.tables.count(block.columns) <= MOST_NETWORKS
+        blocks += [block] if whole else divided(block, merging)
+    return tuple(blocks)
+
+
 def divided(block: Block, merging: Merging) -> tuple[Block, ...]:
     """Return the parts of a block between which several tensors pass, such as the skip connections of a U-Net.
 

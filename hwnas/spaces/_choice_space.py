@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hwnas._errors import SpaceError
 from hwnas.spaces._base import MOST_NETWORKS, Architecture, BoolArray, Choice, IntArray, Space, Term
-from hwnas.spaces._blocks import Block, blocks_of, divided, ops_of
+from hwnas.spaces._blocks import Block, ops_of, priced_blocks
 from hwnas.spaces._choice_graph import ChoiceGraph
 from hwnas.spaces._lowering import Lowering, weightless
 from hwnas.spaces._merging import Merging
@@ -183,11 +183,7 @@ class ChoiceGraphSpace(Space):
 
     @cached_property
     def _blocks(self) -> dict[str, Block]:
-        blocks: list[Block] = []
-        for block in blocks_of(self._merging):
-            whole = bool(self.choice_graph.cuts) or self._tables.count(block.columns) <= MOST_NETWORKS
-            blocks += [block] if whole else divided(block, self._merging)
-        return {block.name: block for block in blocks}
+        return {block.name: block for block in priced_blocks(self._merging)}
 
     @cached_property
     def _ops(self) -> tuple[Op, ...]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hwnas.spaces import Derived, by_scales, reordered, with_weights
+from hwnas.spaces import Derived, by_scales, has_channels, reordered, with_weights
 from hwnas.tasks import Targets, Task
 from hwnas.training._batches import fixed_sample
 from hwnas.training._recipe import Recipe
@@ -93,7 +93,7 @@ def taylor_scores(
     graph = expand(derived.graph)
     tensors = {name: torch.from_numpy(value) for name, value in derived.weights.items()}
     gates: dict[str, tuple[str, ...]] = {}
-    for node in (node.name for node in graph.nodes):
+    for node in (node.name for node in graph.nodes if has_channels(node)):
         kinds = ("gamma", "beta") if f"{node}.gamma" in tensors else ("weight", "bias")
         if own := tuple(f"{node}.{kind}" for kind in kinds if f"{node}.{kind}" in tensors):
             gates[node] = own

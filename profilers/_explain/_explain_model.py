@@ -38,6 +38,8 @@ _WHOLE, _AGAIN, _INLINED, _BEST, _COPY = "whole", "whole again", "without branch
 _MANY_STARTS = 9
 _EVENTS_SHARE = 0.3
 """Seconds of the profiler's runs, relative to those of the rounds."""
+_LEAST_SHARE = 0.01
+"""Share of the total from which on a node has a speed to speak of."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def _told(
     speed = speed_of(known, {key: price[0] for key, price in measured.items() if key in known})
     prices = {key: (known[key].ms * speed, known[key].low_ms * speed, known[key].high_ms * speed) for key in known}
     prices |= measured
-    best = BEST_MACS / times.ms[_BEST] / 1e6
+    best = _best_gmacs(prepared, windows, prices, BEST_MACS / times.ms[_BEST] / 1e6, _LEAST_SHARE * total)
     rows = [*without_nodes, *_rows(prepared, windows, prices, times, best)]
     live = facts.live_bytes(prepared.graph, prepared.values)
     reused = sum(window.key not in measured for window in windows)
@@ -198,6 +200,14 @@ def _told(
         rounds=times.rounds,
         notes=(reused_note(rows, reused, speed),) if reused else (),
     )
+
+
+def _best_gmacs(
+    prepared: _Prepared, windows: Sequence[Window], prices: Mapping[str, Price], convolution: float, least_ms: float
+) -> float:
+    """Return the most GMAC/s of the large convolution and of all nodes that are dear enough to have a speed."""
+    own = [(prepared.trace.macs(number), prices[window.key]) for number, window in enumerate(windows)]
+    return max([convolution, *(macs / ms / 1e6 for macs, (ms, low, _) in own if low > 0 and ms >= least_ms)])
 
 
 def _session_rows(prepared: _Prepared, times: Times) -> list[ExplainedNode]:
@@ -238,7 +248,7 @@ def _rows(
     rows = []
     for number, node in enumerate(graph.nodes):
         price, macs = prices[windows[number].key], trace.macs(number)
-        read = sum(facts.bytes_of(values, name) for name in node.reads) + facts.constant_bytes(graph, node)
+        read = facts.read_bytes(graph, values, node)
         written = sum(facts.bytes_of(values, name) for name in node.writes)
         reasons = facts.reasons_of(
             graph,

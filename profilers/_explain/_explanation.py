@@ -111,7 +111,8 @@ class Explanation:
         rows: The nodes in the order of their execution.
         unexplained_ms: `total_ms` minus the sum of the rows.
         noise_floor: By how much two measurements of the whole network differ in the median, relative.
-        best_gmacs_per_s: What this device reaches with a large aligned convolution at this number of threads.
+        best_gmacs_per_s: What this device reaches at this number of threads: with a large aligned convolution, or with
+            a node of the model where that is faster.
         live_bytes: Bytes of tensors alive while each row runs, in the order of the rows.
         changes: What would change the total.
         rounds: Rounds of the measurement.

@@ -15,6 +15,7 @@ from profilers._fingerprint import isa_flags
 _ACTIVATIONS = {"Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Elu", "Selu"}
 _ACTIVATIONS |= {"Softplus", "Softsign", "Mish", "Gelu", "FastGelu", "QuickGelu", "Erf", "Celu", "Swish", "Silu"}
 _PRODUCTS = {"Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
+_LOOKUPS = {"Gather", "GatherElements", "GatherND"}
 _REORDERS = ("ReorderInput", "ReorderOutput")
 _TINY = 3.0
 """A node is tiny below this many times the cost of starting one."""
@@ -54,9 +55,14 @@ def bytes_of(values: Values, name: str) -> int:
     return 0 if value is None else int(value.nbytes)
 
 
-def constant_bytes(graph: ExecutedGraph, node: ExecutedNode) -> int:
-    """Return the bytes of the constants that a node reads."""
-    return sum(len(t.raw_data) or t.ByteSize() for t in (graph.constants[name] for name in node.constants))
+def read_bytes(graph: ExecutedGraph, values: Values, node: ExecutedNode) -> int:
+    """Return the bytes that a node reads; of what it looks rows up in, only the rows."""
+    sizes = {name: bytes_of(values, name) for name in node.reads}
+    sizes |= {name: len(t.raw_data) or t.ByteSize() for name, t in graph.constants.items() if name in node.constants}
+    table = node.proto.input[0] if node.proto.op_type in _LOOKUPS and node.proto.input else ""
+    if table in sizes:
+        sizes[table] = min(sizes[table], sum(bytes_of(values, name) for name in node.writes))
+    return sum(sizes.values())
 
 
 def live_bytes(graph: ExecutedGraph, values: Values) -> tuple[int, ...]:
@@ -124,7 +130,7 @@ def reasons_of(
         read, written, groups = convolution
         if groups > 1 and groups == read:
             reasons.append("depthwise")
-        elif _unaligned(read // groups, written // groups):
+        elif _may_be_blocked(node, trace) and _unaligned(read // groups, written // groups):
             reasons.append("unaligned")
     if node.proto.op_type in (*_REORDERS, "Transpose") or _is_part_of_transposition(graph, node):
         reasons.append("layout")
@@ -135,6 +141,12 @@ def reasons_of(
     elif gmacs_share < _NEAR and bandwidth_share >= _NEAR:
         reasons.append("memory")
     return tuple(reasons)
+
+
+def _may_be_blocked(node: ExecutedNode, trace: Trace) -> bool:
+    """Whether the runtime stores channels in blocks for such a node: a convolution of images in float32."""
+    shape = trace.shapes.get(node.writes[0], ()) if node.writes else ()
+    return node.proto.op_type in ("Conv", "FusedConv") and len(shape) == 4
 
 
 def _unaligned(read: int, written: int) -> bool:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from search._arrays import BoolArray, FloatArray
+from search._arrays import BoolArray, FloatArray, varying
 from search._pareto import dominance_numbers
 
 __all__ = ["KERNELS", "Kernel", "Scaler", "Split", "fit_split", "label_good"]
@@ -21,11 +21,11 @@ _CHUNK = 4096
 
 @dataclass(frozen=True)
 class Scaler:
-    """Standardises encodings ``(n, f)`` column by column; constant columns become 0.
+    """Standardises encodings ``(n, f)`` column by column; constant columns are only shifted.
 
     Attributes:
         mean: Mean of each column ``(f,)``.
-        scale: Standard deviation of each column ``(f,)``, 1 where it is 0.
+        scale: Standard deviation of each column ``(f,)``, 1 where all values are equal up to rounding.
     """
 
     mean: FloatArray
@@ -34,8 +34,7 @@ class Scaler:
     @classmethod
     def fit(cls, encodings: FloatArray) -> Scaler:
         """Take mean and standard deviation from `encodings` ``(n, f)``, n >= 1."""
-        spread = encodings.std(axis=0)
-        return cls(encodings.mean(axis=0), np.where(spread > 0, spread, 1.0))
+        return cls(encodings.mean(axis=0), np.where(varying(encodings), encodings.std(axis=0), 1.0))
 
     @classmethod
     def identity(cls, width: int) -> Scaler:

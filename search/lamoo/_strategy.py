@@ -112,8 +112,11 @@ class LaMOO(NamedStrategy):
 
     @classmethod
     def conflict(cls, given: Mapping[str, OptionValue]) -> str | None:
-        """Say where a model or a hedge is set for a sampler without a model."""
+        """Say where a model, a hedge or low-fidelity evaluations are set for a sampler that does not use them."""
         sampler = given.get("sampler", LEAF_SAMPLERS[0])
+        learns = LEAF_SAMPLERS[0]
+        if sampler != learns and (given.get("low_fidelity_ratio") or given.get("low_fidelity_design")):
+            return f"low-fidelity evaluations need sampler={learns}, which learns from them, got sampler={sampler}"
         unused = [name for name in ("model", "hedge") if name in given]
         if sampler in MODEL_BASED or not unused:
             return None

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from search._arrays import BoolArray, FloatArray
+from search._arrays import BoolArray, FloatArray, varying
 from search.models._base import Fitted, Inputs, Posterior
 from search.models._gp_density import LOG_NOISE_PRIOR, LogDensity, cholesky, squared_distances
 
@@ -75,7 +75,7 @@ class GaussianProcess:
         x = train.one_hot if self.view == "one_hot" else train.encodings
         counts = counts_in(x) if self.view == "encodings" else np.zeros(x.shape[1], dtype=bool)
         columns = with_presence(x, counts)
-        live = columns.std(axis=0) > 0
+        live = varying(columns)
         if not live.any():
             live[:] = True
         step = math.ceil(len(x) / _FIT_LIMIT)

@@ -34,8 +34,8 @@ class MOEAD(NamedStrategy):
     packages = ("pymoo",)
     extra = "compare"
     options = (
-        StrategyOption("directions", 20, "most scalar problems", minimum=2),
-        StrategyOption("neighbours", 6, "size of a neighbourhood of scalar problems", minimum=1),
+        StrategyOption("directions", 20, "most scalar problems", minimum=2, maximum=1000),
+        StrategyOption("neighbours", 6, "size of a neighbourhood of scalar problems", minimum=1, maximum=1000),
         StrategyOption("inside", 0.9, "probability that mates come from one neighbourhood", minimum=0.0, maximum=1.0),
     )
 

@@ -70,7 +70,7 @@ class NSGA2(NamedStrategy):
     name = "nsga2"
     packages = ("pymoo",)
     extra = "compare"
-    options = (StrategyOption("population", 20, "number of survivors", minimum=2),)
+    options = (StrategyOption("population", 20, "number of survivors", minimum=2, maximum=1000),)
 
     def __init__(self, population: int = 20) -> None:
         self.population = population

@@ -48,7 +48,9 @@ class NSGA3(NamedStrategy):
     name = "nsga3"
     packages = ("pymoo",)
     extra = "compare"
-    options = (StrategyOption("population", 20, "number of survivors, and most reference directions", minimum=2),)
+    options = (
+        StrategyOption("population", 20, "number of survivors, and most reference directions", minimum=2, maximum=1000),
+    )
 
     def __init__(self, population: int = 20) -> None:
         self.population = population

@@ -151,6 +151,33 @@ def test_an_activation_of_its_own_is_named():
     assert "unfused" not in row_with(explanation, "pool").reasons
 
 
+def test_a_convolution_along_one_axis_has_no_blocks_to_fill():
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], "along", pads=[1, 1]),
+        helper.make_node("Relu", ["a"], ["y"], "relu"),
+    ]
+    model = model_of(nodes, [weight("w", 65, 33, 3)], shape=(1, 33, 40))
+    explanation = profilers.explain_model(model.SerializeToString(), seconds=SECONDS)
+    assert "unaligned" not in row_with(explanation, "along").reasons
+
+
+def test_of_a_table_only_the_rows_that_are_looked_up_are_read():
+    nodes = [
+        helper.make_node("Gather", ["table", "x"], ["a"], "rows"),
+        helper.make_node("Relu", ["a"], ["y"], "relu"),
+    ]
+    model = model_of(nodes, [weight("table", 5000, 8)], shape=(1, 6), kind=TensorProto.INT64)
+    row = row_with(profilers.explain_model(model.SerializeToString(), seconds=SECONDS), "rows")
+    assert row.read_bytes == 6 * 8 + 6 * 8 * 4  # six indices of eight bytes, and six rows of eight numbers
+    assert row.written_bytes == 6 * 8 * 4
+
+
+def test_the_best_of_a_device_is_not_below_what_nodes_reach(explained):
+    least = 0.01 * explained.total_ms
+    rates = [row.gmacs_per_s for row in explained.rows if row.macs and row.low_ms > 0 and row.ms >= least]
+    assert explained.best_gmacs_per_s >= max(rates, default=0.0)
+
+
 def test_the_form_survives_json(explained):
     assert Explanation.from_dict(json.loads(json.dumps(explained.as_dict()))) == explained
 

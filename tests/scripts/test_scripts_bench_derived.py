@@ -148,6 +148,43 @@ def test_jobs_come_after_what_they_need_and_are_kept(tmp_path):
     assert results.get(Job("latency", "inverted")) is None
 
 
+def test_bases_and_seeds_may_join_later_but_a_base_may_not_change(tmp_path):
+    from _derived_jobs import SMOKE, Scale, jobs_of
+    from _jobs import Results
+
+    assert Scale(seeds=1).as_dict() == Scale(seeds=3, long=True, base_epochs=80).as_dict() != SMOKE.as_dict()
+
+    def folder(**bases):
+        return Results(tmp_path, {"bases": bases}, growing=("bases",))
+
+    job = jobs_of(["resnet20"], SMOKE)[0]
+    folder(resnet20="a").put(job, {"ms": 1.0})
+    folder(inverted="b").put(job, {"ms": 1.0})
+    assert json.loads((tmp_path / "settings.json").read_text())["bases"] == {"resnet20": "a", "inverted": "b"}
+    with pytest.raises(SystemExit, match="choose another --out"):
+        folder(resnet20="c")
+
+
+def test_what_is_trained_can_be_measured_before_the_rest(tmp_path):
+    from argparse import Namespace
+
+    import bench_derived
+    from _derived_jobs import SMOKE, Job, jobs_of
+    from _jobs import Results
+
+    results, jobs = Results(tmp_path, {}), jobs_of(["resnet20", "inverted"], SMOKE)
+    so_far, all_of_them = Namespace(so_far=True, only=[]), Namespace(so_far=False, only=[])
+    assert bench_derived.chosen_of(results, jobs, so_far) == []
+    results.put(Job("ours", "resnet20", 0.5, 0), {"images": 1})
+    (measure,) = bench_derived.chosen_of(results, jobs, so_far)
+    assert measure == Job("measure", "resnet20")
+    results.put(measure, {"left": 1})
+    assert bench_derived.outdated(results, measure, all_of_them)  # it lacks networks
+    results.put(measure, {"left": 0})
+    assert not bench_derived.outdated(results, measure, all_of_them)
+    assert bench_derived.chosen_of(results, jobs, all_of_them) == jobs
+
+
 def test_all_rivals_see_the_same_number_of_images():
     from _derived_jobs import Scale
 
@@ -190,15 +227,21 @@ def test_the_table_has_means_leads_and_where_macs_lie():
 
 def test_the_table_is_written_from_finished_jobs(tmp_path):
     import bench_derived
-    from _derived_jobs import SMOKE, jobs_of
+    from _derived_jobs import SMOKE, Job, jobs_of
     from _jobs import Results
 
     results, jobs = Results(tmp_path, {"scale": SMOKE.as_dict()}), jobs_of(["resnet20"], SMOKE)
     bench_derived.write_tables(results, jobs, ["resnet20"])
     assert not (tmp_path / "table.md").exists()
     networks = [network("ours", 0.5, 0.9, 0.5, 9e6), network("narrow", 0.5, 0.8, 0.5, 5e6)]
-    results.put(jobs[-1], {"base": network("", 1.0, 0.9, 1.0, 4e7), "networks": networks})
-    bench_derived.write_tables(results, jobs, ["resnet20"])
+    for job in (Job("tune-pruned", "resnet20", share) for share in (0.5, 0.7)):
+        results.put(job, {"core_seconds": 1800.0})
+    measured = {"base": network("", 1.0, 0.9, 1.0, 4e7), "networks": networks, "left": 2, "cpu": "a processor"}
+    results.put(jobs[-1], measured)
+    bench_derived.write_tables(results, jobs, ["resnet20"], tmp_path / "copy.json")
     table = json.loads((tmp_path / "table.json").read_text())
+    assert table == json.loads((tmp_path / "copy.json").read_text())
+    assert (table["left"], table["cpu"]) == (2, "a processor")
+    assert table["core_hours"] == {"tune-pruned": 0.5, "measure": 0.0}  # 0.7 is no budget of this scale
     assert table["leads"][0]["points"] == pytest.approx(10.0)
     assert "narrowed, trained from scratch" in (tmp_path / "table.md").read_text()

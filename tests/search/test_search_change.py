@@ -1,11 +1,13 @@
 """Studies whose budget changes on the way: who counts, what is proposed, and exact resumption."""
 
+import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from search_toys import evaluate, large_problem, price, toy_problem
 
-from search import Constraint, ProblemError, RestoreError, Study, make_strategy
+from search import Constraint, Domain, Objective, Problem, ProblemError, RestoreError, Study, make_strategy
 
 FIRST, TIGHT, WIDE = (toy_problem(upper=upper) for upper in (9.0, 5.0, 11.0))
 
@@ -121,3 +123,37 @@ def test_trials_without_a_value_for_a_new_measured_constraint_are_not_known_to_k
     }
     assert {trial.number for trial in study.front()} <= set(told)
     assert study.front()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_later_budget_that_leaves_little_of_the_first_batch_hides_no_network_of_the_front(seed):
+    domain = Domain((6, 6, 6))
+    objectives = (
+        Objective("accuracy", "max", ceiling=100.0),
+        Objective("latency", "min", cost_function=lambda codes: 1.0 + codes[:, 0] + codes[:, 1]),
+    )
+
+    def size(codes):
+        return 1.0 + codes[:, 2] + codes[:, 0] * 0.5
+
+    def tell(study, trials):
+        while len(study.trials) < trials and (proposals := study.ask()):
+            for p in proposals:
+                study.tell(p.number, {"accuracy": 60.0 + 3 * p.codes[0] + 1.5 * p.codes[1] + 0.5 * p.codes[2]})
+
+    study = Study(Problem(domain, objectives), make_strategy("lamoo"), seed=seed)
+    tell(study, 10)
+    sizes = np.sort(size(np.array([trial.codes for trial in study.trials])))
+    study.change(Problem(domain, objectives, (Constraint("size", size, float(sizes[1])),)))
+    tell(study, 40)
+    context = study.context()
+    hidden = (context.points <= context.reference).any(axis=1) & context.front
+    assert hidden.sum() <= 1
+    assert context.front.sum() >= 4
+
+
+def test_a_study_that_begins_with_no_rows_of_its_own_is_restored():
+    problem = Problem(Domain((2, 3)), (Objective("score", "max"),))
+    study = Study(problem, make_strategy("random"), seed=0, first=np.empty((0, 2), dtype=np.int64))
+    again = Study.from_state(problem, make_strategy("random"), json.loads(json.dumps(study.state())))
+    assert again.ask() == study.ask()

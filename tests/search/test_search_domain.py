@@ -138,3 +138,16 @@ def test_costs_on_a_logarithmic_scale_are_positive():
             Objective("c", "min", cost, worst=worst, best=best, log=True)
     problem = Problem(Domain((4, 4)), (Objective("a", "max"), Objective("c", "min", cost, log=True)))
     assert problem.admissible(np.array([[0, 0], [0, 1]])).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e200])
+def test_features_that_are_no_usable_numbers_are_named(value):
+    def features(codes):
+        table = codes.astype(float)
+        table[codes[:, 0] == 1, 1] = value
+        return table
+
+    domain = Domain((2, 3), features=features)
+    assert domain.encode(np.array([[0, 2]])).tolist() == [[0.0, 2.0]]
+    with pytest.raises(ProblemError, match=r"features must be numbers .*in column 1 of codes \[1, 2\]"):
+        domain.encode(np.array([[0, 0], [1, 2]]))

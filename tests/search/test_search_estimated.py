@@ -358,3 +358,15 @@ def test_a_space_that_is_tried_is_told_from_one_whose_rest_is_expected_over_the_
     assert whole.exhausted()
     assert len(rest.trials) < len(whole.trials)
     assert not study_of().exhausted()
+
+
+def test_estimates_of_nothing_are_no_candidates_on_a_log_scale():
+    def estimate(codes):
+        return codes.sum(axis=1).astype(float)  # the first row costs nothing
+
+    objectives = (Objective("score", "max"), Objective("ms", "min", estimate, log=True, estimated=True))
+    study = Study(Problem(Domain((3, 4)), objectives), make_strategy("lamoo"), seed=0, initial=4, batch=2)
+    for p in study.ask():
+        study.tell(p.number, {"score": float(p.codes[0]), "ms": 1.1 * sum(p.codes)})
+    assert (study.context().candidates.codes.sum(axis=1) > 0).all()
+    assert all(sum(p.codes) for p in study.ask())

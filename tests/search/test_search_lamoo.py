@@ -246,3 +246,10 @@ def test_the_partition_beats_random_search_on_a_structured_problem():
         return np.mean(volumes)
 
     assert mean_volume(LaMOO(RandomSampler())) > 1.02 * mean_volume(make_strategy("random"))
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 0.7])
+def test_columns_that_are_constant_up_to_rounding_are_not_blown_up(value):
+    for count in range(10, 24):
+        scaled = Scaler.fit(np.full((count, 1), value))(np.array([[1.0]]))
+        assert scaled[0, 0] == pytest.approx(1.0 - value)

@@ -148,7 +148,7 @@ def test_an_option_is_given_once():
 
 @pytest.mark.parametrize("value", ["20", 2.5, True, None, 1, [3]])
 def test_wrong_values_are_refused(value):
-    assert "option population must be an integer of 2 or more" in refused(make_strategy, "nsga2", population=value)
+    assert "option population must be an integer from 2 to 1000" in refused(make_strategy, "nsga2", population=value)
 
 
 def test_the_population_of_smem_has_a_limit():
@@ -223,3 +223,16 @@ def test_a_strategy_needs_no_package_of_comparisons_unless_it_says_so():
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS, ids=[f"{name}-{option.name}" for name, option in OPTIONS])
+def test_sizes_have_a_greatest_value(name, option):
+    if type(option.default) is int and option.name not in {"min_split", "max_depth"}:  # which cost nothing
+        assert option.maximum is not None
+
+
+@pytest.mark.parametrize("sampler", ["scalar", "mutation", "cmaes", "random"])
+def test_samplers_that_learn_nothing_from_low_fidelity_do_not_pay_for_it(sampler):
+    assert "learns from them" in refused(make_strategy, "lamoo", sampler=sampler, low_fidelity_ratio=2)
+    assert "learns from them" in refused(make_strategy, "lamoo", sampler=sampler, low_fidelity_design=8)
+    make_strategy("lamoo", sampler=sampler, low_fidelity_ratio=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hwnas.spaces._derived._derive import Derived, by_scales, derive, reordered, with_weights
 from hwnas.spaces._derived._describe import describe_lines
+from hwnas.spaces._derived._groups import has_channels
 from hwnas.spaces._derived._prepare import identity_norm
 from hwnas.spaces._derived._smaller import for_smaller_images
 from hwnas.spaces._derived._space import DerivedSpace
@@ -15,6 +16,7 @@ __all__ = [
     "derive",
     "describe_lines",
     "for_smaller_images",
+    "has_channels",
     "identity_norm",
     "reordered",
     "with_weights",

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from hwnas._errors import SpaceError
 
 WIDTHS = (0.25, 0.375, 0.5, 0.75, 1.0)
@@ -63,6 +65,7 @@ def checked_options(
     Raises:
         SpaceError: One of them is out of range; the line says which, and what it may be.
     """
+    widths, step, resolutions, norms = (_plain(value) for value in (widths, step, resolutions, norms))
     patterns = _several(keep)
     if not all(isinstance(name, str) and name for name in patterns):
         raise SpaceError(f"--space-option keep: give names of layers or patterns like layer1.*, got {keep!r:.60}")
@@ -91,6 +94,13 @@ def checked_options(
         _word("importance", importance, IMPORTANCES),
         norms,
     )
+
+
+def _plain(value: object) -> object:
+    """Return numbers and arrays of numpy as plain values."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _several(value: Any) -> Sequence[Any]:

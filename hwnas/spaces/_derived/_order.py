@@ -27,7 +27,7 @@ def l2_scores(graph: OpGraph, layout: Layout, weights: Mapping[str, FloatArray])
     totals = {name: np.zeros(group.count) for name, group in layout.groups.items()}
     for node in graph.nodes:
         weight = weights.get(f"{node.name}.weight")
-        if weight is None:
+        if weight is None or not has_channels(node):
             continue
         square = np.square(weight, dtype=np.float64)
         if node.op.kind == "conv" and f"{node.name}.gamma" in weights:

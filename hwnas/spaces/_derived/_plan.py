@@ -234,6 +234,8 @@ def _kernels(graph: OpGraph, kept: set[str], options: Options, notes: list[Note]
 def _resolutions(graph: OpGraph, options: Options, notes: list[Note]) -> tuple[int, ...]:
     shape = graph.input_shape
     if len(shape) != 3:
+        if options.resolutions:
+            raise SpaceError("--space-option resolutions: the model reads no images; leave it out")
         notes.append(Note("resolution", (), "the input is no image"))
         return ()
     height = shape[1]

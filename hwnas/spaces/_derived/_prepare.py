@@ -14,7 +14,19 @@ from latency_tables import INPUT, Node, Op, OpGraph
 from profilers import NORM_EPSILON, executed_graph, expand, graph_parameters, ops
 
 FloatArray = npt.NDArray[np.float32]
-_PASSES = ("activation", "global_pool", "pool", "scale", "softmax")
+_PASSES = (
+    "activation",
+    "add",
+    "concat",
+    "global_pool",
+    "identity",
+    "mul",
+    "pool",
+    "scale",
+    "slice",
+    "softmax",
+    "upsample",
+)
 """Ops between a layer and the output that leave its channels the classes'."""
 
 
@@ -194,13 +206,30 @@ def _keeps_channels(op: Op) -> bool:
 
 
 def _to_put_back(graph: OpGraph) -> dict[str, str]:
-    """Find convolutions of feature maps without a batch norm, but not the one that gives the classes."""
-    by_name = {node.name: node for node in graph.nodes}
-    last = by_name.get(graph.outputs[0])
-    while last is not None and _keeps_channels(last.op):
-        last = by_name.get(last.inputs[0])
+    """Find convolutions of feature maps without a batch norm, but not those that give the classes."""
+    last = _output_layers(graph)
     return {
         node.name: node.op.word("norm")
         for node in graph.nodes
-        if node.op.kind == "conv" and node.op.word("norm") != "batch" and max(node.op.output[1:]) > 1 and node != last
+        if node.op.kind == "conv"
+        and node.op.word("norm") != "batch"
+        and max(node.op.output[1:]) > 1
+        and node.name not in last
     }
+
+
+def _output_layers(graph: OpGraph) -> set[str]:
+    """Return the layers whose channels are those of the output: none but ops that keep channels are behind them."""
+    by_name = {node.name: node for node in graph.nodes}
+    layers, seen, waiting = set[str](), set[str](), [graph.outputs[0]]
+    while waiting:
+        node = by_name.get(waiting.pop())
+        if node is None or node.name in seen:
+            continue
+        seen.add(node.name)
+        if _keeps_channels(node.op):
+            waiting += node.inputs
+        else:
+            layers.add(node.name)
+            waiting += node.inputs[1:] if node.op.kind == "conv" else ()  # a sum that the layer took in
+    return layers

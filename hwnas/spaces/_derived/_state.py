@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from hwnas._errors import SpaceError
 from hwnas.spaces._base import MOST_NETWORKS, Choice
-from hwnas.spaces._blocks import Block, blocks_of
+from hwnas.spaces._blocks import Block, priced_blocks
 from hwnas.spaces._choice_graph import ChoiceGraph, Extent, follow
 from hwnas.spaces._choice_space import ChoiceGraphSpace
 from hwnas.spaces._derived._groups import Part, reads_densely
@@ -36,8 +37,11 @@ def limited(plan: Plan, options: Options) -> Plan:
     """
     while True:
         graph = stated(plan)
-        tables = ShapeTables(graph, Lowering(graph), ChoiceGraphSpace.most_forms)
-        blocks = blocks_of(Merging(graph, tables))
+        try:
+            tables = ShapeTables(graph, Lowering(graph), ChoiceGraphSpace.most_forms)
+        except SpaceError as error:
+            raise SpaceError(f"{error}; take fewer --space-option widths or resolutions, or kernels=none") from None
+        blocks = priced_blocks(Merging(graph, tables))
         large = [block for block in blocks if tables.count(block.columns) > MOST_NETWORKS]
         tried = (_smaller(plan, options, block, blocks, graph) for block in large)
         smaller = next((other for other in tried if other is not None), None)

@@ -213,3 +213,19 @@ def test_python_takes_several_files_alone():
         hwnas.rank("a.onnx")
     with pytest.raises(HwnasError, match="rank needs one ONNX file or more"):
         hwnas.rank([])
+
+
+def test_few_rounds_say_little_of_the_slowest_ones():
+    assert not ranking([1e-3, 2e-3], rounds=60).notes
+    (note,) = ranking([1e-3, 2e-3], rounds=12).notes
+    assert note.startswith("p99 of 12 rounds is nearly the slowest one")
+
+
+def test_links_keep_their_names_and_other_batches_are_told(tmp_path):
+    file, link = tmp_path / "9f3a77c1", tmp_path / "net.onnx"
+    file.write_bytes(small_model().SerializeToString())
+    link.symlink_to(file)
+    (tmp_path / "eight.onnx").write_bytes(small_model(batch=8).SerializeToString())
+    ranked = hwnas.rank([link, tmp_path / "eight.onnx"])
+    assert {each.name for each in ranked.files} == {"net.onnx", "eight.onnx"}
+    assert any("the first axes of the inputs differ" in note and "eight.onnx 8" in note for note in ranked.notes)

@@ -68,6 +68,12 @@ def test_what_the_front_favours_is_told_from_chance():
     by_name = {favour.name: favour for favour in found}
     deep = sum(trial.codes[2] > 0 for trial in front)
     assert by_name["stage0.block1.kernel"].networks == deep < 30 == by_name["stage0.block0.kernel"].networks
+    strengths = [favour.strength for favour in found]
+    assert strengths == sorted(strengths, reverse=True)
+    few = favours(
+        space, [trial for trial in front if trial.codes[2] == 0][:8] + [t for t in front if t.codes[2]][:2], trials
+    )
+    assert "stage0.block1.kernel" not in {favour.name for favour in few}  # it matters in two networks of ten
     page = favour_table(found, len(front), len(trials))
     assert "<span class=more><b>16</b> 100% " in page
     assert "<span class=less><b>8</b> 0% " in page

@@ -16,8 +16,8 @@ from hwnas._tables._build import build_table, require_coverage
 from hwnas.spaces import DerivedSpace, by_scales, derive, describe_lines, make_space, reordered, with_weights
 from hwnas.testing import check_space
 from hwnas.testing._operators import draw_inputs, run_onnx, varied_weights
-from latency_tables import INPUT, GraphBuilder
-from profilers import SamplingSettings, build_onnx, ops
+from latency_tables import INPUT, GraphBuilder, Op
+from profilers import Parameter, Primitive, SamplingSettings, build_onnx, ops, register_operator
 
 FEW = SamplingSettings(min_rounds=5, max_rounds=6)
 
@@ -303,3 +303,116 @@ def test_models_that_no_space_can_be_derived_from_are_refused():
     del weights["classes.bias"]
     with pytest.raises(HwnasError, match=r"the model's weight classes.bias is missing"):
         derive(small(), weights)
+
+
+def unet(depth=4, channels=16):
+    """A U-Net, whose skip connections pass several tensors side by side."""
+    net = Net((3, 64, 64))
+    x, skips = INPUT, []
+    for level in range(depth):
+        wide = channels * 2**level
+        x = net.conv(f"d{level}.b", net.conv(f"d{level}.a", x, wide, 3, "relu"), wide, 3, "relu")
+        skips.append(x)
+        x = net.add(f"d{level}.p", ops.pool(net.shape(x), 2, stride=2, mode="max", padding=0), x)
+    x = net.conv("middle", x, channels * 2**depth, 3, "relu")
+    for level in reversed(range(depth)):
+        wide = channels * 2**level
+        x = net.concat(f"u{level}.j", net.add(f"u{level}.up", ops.upsample(net.shape(x), 2), x), skips[level])
+        x = net.conv(f"u{level}.b", net.conv(f"u{level}.a", x, wide, 3, "relu"), wide, 3, "relu")
+    return net.build(net.conv("classes", x, 5))
+
+
+def test_skip_connections_leave_each_layer_a_width_of_its_own():
+    space = DerivedSpace(unet())
+    assert len([choice for choice in space.choices if choice.name != "resolution"]) == 17
+    assert not [note for note in space.plan.notes if note.together]
+    assert max(math.prod(space.cardinalities[c] for c in term.choices) for term in space.terms) <= 20_000
+    assert len(space.ops()) < 2000
+
+
+def test_no_batch_norm_is_put_back_behind_what_gives_the_classes():
+    def put_back(end):
+        net = Net((3, 16, 16), norm="bias")
+        x = net.conv("classes", net.conv("a", INPUT, 16, 3, "relu", stride=2), 5)
+        if end == "upsample":
+            x = net.add("up", ops.upsample(net.shape(x), 2), x)
+        if end == "sum":
+            x = net.plus("sum", x, net.conv("classes2", net.conv("b", INPUT, 16, 3, "relu", stride=2), 5))
+        model = net.build(x)
+        return set(derive(model, varied_weights(model)).space.prepared.put_back)
+
+    assert put_back("nothing") == put_back("upsample") == {"a"}
+    assert put_back("sum") == {"a", "b"}
+
+
+def test_weights_that_follow_the_size_of_the_image_leave_it_one_size():
+    net = Net((3, 32, 32), norm="bias")
+    x = net.conv("b", net.conv("a", INPUT, 16, 3, "relu", stride=2), 16, 3, "relu", stride=2)
+    flat = net.add("flat", ops.reshape(net.shape(x), (math.prod(net.shape(x)), 1, 1)), x)
+    x = net.conv("fc2", net.conv("fc1", flat, 64, 1, "relu"), 10, 1)
+    model = net.build(net.add("out", ops.reshape(net.shape(x), (10,)), x))
+    derived = derive(model, varied_weights(model))
+    assert derived.space.plan.resolutions == (32,)
+    (note,) = (note for note in derived.notes if note.what == "resolution")
+    assert "fc1" in note.reason
+
+
+def test_options_may_be_numbers_and_arrays_of_numpy():
+    model = small()
+    plain = DerivedSpace(model, widths=[0.25, 0.5, 1], step=4, resolutions=[6, 8], norms=False)
+    arrays = {"widths": np.array([0.25, 0.5, 1]), "step": np.int64(4), "resolutions": np.array([6, 8])}
+    assert DerivedSpace(model, **arrays, norms=np.bool_(False)).settings == plain.settings
+    json.dumps(DerivedSpace(model, **arrays).settings)
+
+
+def test_resolutions_of_a_model_without_images_are_refused():
+    net = Net((4, 64))
+    model = net.classify(net.conv("b", net.conv("a", INPUT, 16, 3, "relu"), 16, 3, "relu"))
+    assert len(DerivedSpace(model).choices) == 2
+    with pytest.raises(HwnasError, match="resolutions: the model reads no images"):
+        DerivedSpace(model, resolutions=[32, 64])
+
+
+def test_too_many_forms_name_the_options_that_reduce_them():
+    net = Net((3, 64, 64))
+    first = net.conv("a", INPUT, 160, 3, "relu")
+    x = net.conv("c", net.concat("j", first, net.conv("b", first, 160, 3, "relu")), 160, 7, "relu")
+    with pytest.raises(HwnasError, match="take fewer --space-option widths or resolutions, or kernels=none"):
+        DerivedSpace(net.classify(x), widths=[i / 16 for i in range(1, 17)])
+
+
+class Slope(Primitive):
+    """A learned slope for negative values, one for all channels."""
+
+    kind = "test_slope"
+
+    def infer(self, op):
+        return op.inputs[0]
+
+    def parameters(self, op):
+        return {"weight": Parameter((1,), "one")}
+
+    def lower(self, op, emit, inputs, weights):
+        return emit.node("PRelu", [inputs[0], emit.constant("weight", weights["weight"].reshape(1, 1, 1))])
+
+    def forward(self, op, inputs, parameters, norm):
+        import torch
+
+        return torch.nn.functional.prelu(inputs[0], parameters["weight"])
+
+
+def test_weights_of_other_operators_are_not_taken_for_those_of_channels():
+    import torch
+
+    from hwnas.training import taylor_scores
+
+    register_operator(Slope)
+    net = Net((3, 16, 16))
+    x = net.conv("a", INPUT, 16, 3)
+    x = net.add("slope", Op("test_slope", (net.shape(x),), net.shape(x), ()), x)
+    model = net.classify(net.conv("c", net.conv("b", x, 32, 3, "relu"), 32, 3, "relu"))
+    weights = varied_weights(model)
+    derived = derive(model, weights)
+    require_equal(run(derived.graph, derived.weights), run(model, weights))
+    batch = (torch.rand(2, 3, 16, 16), torch.tensor([0, 1]))
+    assert "slope" not in taylor_scores(derived, [batch], torch.nn.functional.cross_entropy)
