@@ -1,0 +1,186 @@
+"""Write docs/compression.md and its picture from docs/results/derived.json: the table of scripts/bench_derived.py."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from _derived_jobs import METHODS
+from _derived_table import Row, markdown
+from _page import save_figure, wrapped
+
+from latency_tables import write_atomic
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGE, RESULT, PICTURE = DOCS / "compression.md", DOCS / "results" / "derived.json", DOCS / "compression.png"
+WIDE = DOCS / "results" / "derived-wide.json"
+"""A table of the same comparison, in the space as it is without options."""
+_LEAST_HOURS = 0.005
+COLOURS = {"ours": "#1f6fb4", "pruned": "#c0504d", "sparse": "#d99a3d", "narrow": "#8a94a0", "narrow-long": "#4d4d4d"}
+
+WAYS = {
+    "ours": """`hwnas search --model` within the budget, with measured trials; its best network is then fine-tuned
+        alone;""",
+    "pruned": """the package torch-pruning (DepGraph, Fang et al. 2023, arXiv 2301.12900): channels are ranked by
+        first-order Taylor or L2 norm of dependency groups, across layers or within each, in multiples of 4 or 8. Each
+        of these ways is tuned until the *measured* latency keeps the budget, and the one with the best validation
+        accuracy is fine-tuned;""",
+    "sparse": "the same, after training with the package's group-sparsity regulariser;",
+    "narrow": "the same family with all channels scaled, tuned to the budget in the same way.",
+}
+"""What is compared, and how each network is made."""
+
+
+def bullet(text: str) -> list[str]:
+    """Wrap an entry of a list."""
+    return textwrap.wrap("* " + " ".join(text.split()), 118, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def page(record: Row, wide: Row) -> str:
+    """Write the page.
+
+    Args:
+        record: The comparison.
+        wide: The same in the space as it is without options.
+    """
+    scale, names = record["settings"]["scale"], ", ".join(sorted(record["bases"]))
+    both = scale["elastic_epochs"] + scale["tune_epochs"]
+    lines = [
+        "# Compressing a trained model",
+        "",
+        "Written by `scripts/write_derived.py` from `docs/results/derived.json`; do not edit by hand.",
+        "",
+        *wrapped(
+            f"""Networks trained on CIFAR-10 (JPEG, 40,000 train and 10,000 validation images) are made faster in
+            several ways ({names}; `scripts/train_bases.py`). Each budget is a share of a network's own
+            latency: the median on {record["cpu"]}, one thread. `scripts/bench_derived.py` compares:"""
+        ),
+        *(line for method, text in WAYS.items() for line in bullet(f"*{METHODS[method]}*: {text}")),
+        "",
+        *wrapped(
+            f"""After the base, all see {both} epochs of the train part, with the same augmentation, schedule and
+            optimiser; all but the narrowed networks learn from the base as teacher. hwnas spends
+            {scale["elastic_epochs"]} of the epochs on the elastic model of its space{options_of(scale)}, whose
+            steps pass their images through four networks; each search evaluates {scale["samples"]} networks. Test
+            accuracies are of the whole test part (10,000 images; one standard error is about 0.3 points), which
+            nothing was chosen on. All networks were measured at the end in the same rounds."""
+        ),
+        *markdown(record["bases"], record["networks"]).splitlines(),
+        "",
+        *unfinished(record),
+        f"![Accuracy over measured latency]({PICTURE.name})",
+        "",
+        *wrapped(costs(record["core_hours"])),
+        *choices_of_space(record, wide),
+    ]
+    return "\n".join(lines)
+
+
+def choices_of_space(record: Row, wide: Row) -> list[str]:
+    """Write what the options of the space are worth: networks of both spaces side by side."""
+    lines = [
+        "## Choose the space by the budget",
+        "",
+        *wrapped(
+            f"""Without options, a derived space begins at a quarter of each layer's channels and offers a lower
+            resolution: its smallest network takes a twentieth of the base's time. The elastic model trains such
+            networks in each step, too, and the rest suffers. With
+            `{" ".join(record["settings"]["scale"]["space"])}` the same training gives the networks below. *Shared* is
+            the validation accuracy with the weights of the elastic model, *alone* the test accuracy after fine-tuning.
+            The options were chosen by validation accuracies, after the searches without them.
+            Those evaluated {wide["settings"]["scale"]["samples"]} networks each, the others
+            {record["settings"]["scale"]["samples"]}."""
+        ),
+        "| budget | space | of base | shared | alone |",
+        "|---|---|---|---|---|",
+    ]
+    both = {"without options": wide, "with these options": record}
+    ours = [(each, name) for name, table in both.items() for each in table["networks"] if each["method"] == "ours"]
+    for each, name in sorted(ours, key=lambda pair: (pair[0]["base"], -pair[0]["share"])):
+        cells = [f"{each['base']}, {each['share']:.0%}", name, f"{each['ratio']:.1%}"]
+        cells += [f"{each['found']['validation_accuracy']:.2%}", f"{each['test']:.2%}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return [
+        *lines,
+        "",
+        *wrapped(
+            """Shared weights prefer the lower resolution, and the network that they prefer at 50 % is not the better
+            one once it is trained alone. Leave out what your budget does not need: widths whose networks take a
+            fraction of it, and resolutions below the model's unless nothing else is fast enough."""
+        ),
+    ]
+
+
+def options_of(scale: Row) -> str:
+    """Write the options of the space."""
+    given = ", ".join(f"`--space-option {option}`" for option in scale.get("space", ()))
+    return f" ({given})" if given else ""
+
+
+def unfinished(record: Row) -> list[str]:
+    """Write what is not trained, or with one seed."""
+    seeds = {len(row["tests"]) for row in record["rows"]}
+    text = "Each network was trained with one seed, so differences below a point may be chance." if 1 in seeds else ""
+    left = record["left"]
+    text += f" The comparison is not finished: {left} networks are not trained yet." if left else ""
+    return wrapped(text) if text else []
+
+
+def costs(core_hours: Row) -> str:
+    """Write what the jobs took."""
+    kinds = {
+        "elastic": "the elastic model",
+        "search": "searches",
+        "ours": "fine-tuning what they found",
+        **{f"tune-{kind}": f"tuning *{METHODS[kind]}* to its budgets" for kind in ("pruned", "sparse", "narrow")},
+        "sparse-training": "sparse training",
+        **{kind: f"training *{METHODS[kind]}*" for kind in ("pruned", "sparse", "narrow", "narrow-long")},
+    }
+    told = [
+        f"{text} {core_hours[kind]:.2f}" for kind, text in kinds.items() if core_hours.get(kind, 0.0) >= _LEAST_HOURS
+    ]
+    return f"Core-hours without the base: {', '.join(told)}."
+
+
+def draw(record: Row, path: Path) -> None:
+    """Draw accuracy over measured latency: all networks of each method, one panel for each base."""
+    from matplotlib.figure import Figure
+
+    names = sorted(record["bases"])
+    figure = Figure(figsize=(1.5 + 5.5 * len(names), 4.4), dpi=110, layout="constrained")
+    panels: Sequence[Any] = figure.subplots(1, len(names), squeeze=False)[0]
+    for axes, name in zip(panels, names, strict=True):
+        base = record["bases"][name]
+        axes.scatter(base["ms"], base["test"], s=50, marker="*", color="black", label="the base")
+        for method, colour in COLOURS.items():
+            rows = [row for row in record["rows"] if (row["base"], row["method"]) == (name, method)]
+            if not rows:
+                continue
+            rows.sort(key=lambda row: row["ms"])
+            axes.plot([row["ms"] for row in rows], [row["test"] for row in rows], color=colour, linewidth=1.2)
+            networks = [each for each in record["networks"] if (each["base"], each["method"]) == (name, method)]
+            x, y = [each["ms"] for each in networks], [each["test"] for each in networks]
+            axes.scatter(x, y, s=22, color=colour, label=METHODS[method])
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel("measured latency, median of one thread (ms)")
+        axes.grid(color="#e6e9ec", linewidth=0.6)
+    panels[0].set_ylabel("test accuracy (lines: mean of seeds)")
+    panels[0].legend(frameon=False, fontsize=8, loc="lower right")
+    save_figure(figure, path)
+
+
+def main() -> int:
+    """Write the page and its picture."""
+    record = json.loads(RESULT.read_text(encoding="utf-8"))
+    draw(record, PICTURE)
+    write_atomic(PAGE, page(record, json.loads(WIDE.read_text(encoding="utf-8"))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
