@@ -258,8 +258,8 @@ _DATA = (
     Option("data_limit", "use at most this many samples of each part", WHOLE, group="data"),
     Option(
         "input_scaling",
-        "how samples are normalised: data (default: mean and deviation of the train part), MEAN/DEVIATION; images: "
-        "0-1, pm1 (-1 to 1), imagenet, 0-255; signals: none",
+        "how inputs are normalised: data (default: by the train part), MEAN/DEVIATION; images: 0-1, pm1 (-1 to 1), "
+        "imagenet, 0-255; signals: none",
         TEXT,
         group="data",
     ),
@@ -312,8 +312,8 @@ _SIGNALS = (
     ),
     Option(
         "split_by",
-        "keep all recordings of a group (such as a speaker) in one part of the data: the N-th field of file names "
-        "split at _, a regular expression, or a CSV column",
+        "keep each group (such as a speaker) in one part of the data: the N-th field of file names split at _, "
+        "a regular expression, or a CSV column",
         TEXT,
         group="signals",
         metavar="N|REGEX|COLUMN",
@@ -393,8 +393,8 @@ LATENCY_STATISTIC = Option(
 _MEASURING = (
     Option(
         "measure",
-        "what to measure on the device: trials (and delivered networks), winners (those alone) or none "
-        "(default: trials if latency is minimised or has a budget)",
+        "what to measure on the device: trials, winners (delivered networks alone) or none "
+        "(default: trials if latency has a goal or budget)",
         TEXT,
         group="device",
     ),

@@ -18,6 +18,7 @@ from hwnas.testing import check_space
 from hwnas.testing._operators import draw_inputs, run_onnx, varied_weights
 from latency_tables import INPUT, GraphBuilder, Op
 from profilers import Parameter, Primitive, SamplingSettings, build_onnx, ops, register_operator
+from profilers._operators import _registry
 
 FEW = SamplingSettings(min_rounds=5, max_rounds=6)
 
@@ -401,11 +402,12 @@ class Slope(Primitive):
         return torch.nn.functional.prelu(inputs[0], parameters["weight"])
 
 
-def test_weights_of_other_operators_are_not_taken_for_those_of_channels():
+def test_weights_of_other_operators_are_not_taken_for_those_of_channels(monkeypatch):
     import torch
 
     from hwnas.training import taylor_scores
 
+    monkeypatch.setattr(_registry, "_OPERATORS", dict(_registry._OPERATORS))
     register_operator(Slope)
     net = Net((3, 16, 16))
     x = net.conv("a", INPUT, 16, 3)
