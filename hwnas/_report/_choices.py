@@ -87,7 +87,9 @@ def favour_table(choices: Sequence[Favour], front: int, trials: int) -> str:
     for favour in choices[:_MOST]:
         chips = "".join(_chip(share) for share in favour.shares)
         rows.append(f"<dt>{escape(favour.name)} <small>({favour.networks})</small></dt><dd>{chips}</dd>")
-    more = f" {len(choices) - _MOST} choices that differ less clearly are left out." if len(choices) > _MOST else ""
+    more = (
+        f" Of {len(choices)} choices, the {_MOST} that differ most clearly are shown." if len(choices) > _MOST else ""
+    )
     return (
         f"<p class=note>How often each value of a choice occurs on the front ({front} networks) and, in brackets, "
         f"among all {trials} trials within the budgets. Networks in which a choice has no effect (the kernel of an "
