@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.tasks import PARTS, Task
-from hwnas.training import Recipe, learning_rate, make_optimizer, score_onnx, usual_precision
+from hwnas.training import Recipe, computing, learning_rate, make_optimizer, score_onnx
 from latency_tables import write_atomic
 from profilers import graph_macs, graph_params, read_onnx
 
@@ -53,11 +53,6 @@ class Training:
     before_epoch: Callable[[], None] = lambda: None
     before_step: Callable[[], None] = lambda: None
     say: Callable[[str], None] = lambda text: None
-
-    @property
-    def half(self) -> bool:
-        """Whether to compute in bfloat16."""
-        return (self.recipe.train_precision or usual_precision(self.device)) == "bf16"
 
     def size(self, epoch: int) -> int:
         """Return the image size of an epoch."""
@@ -121,13 +116,13 @@ def _epoch(
 
 def _loss(module: nn.Module, x: Tensor, targets: Any, training: Training) -> Tensor:
     """Return the loss with the labels, and with the teacher's outputs where there is a teacher."""
-    task, recipe, kind = training.task, training.recipe, training.device.partition(":")[0]
-    half = training.half
-    with torch.autocast(kind, torch.bfloat16, enabled=half):
+    task, recipe = training.task, training.recipe
+    context = computing(recipe, training.device)
+    with context():
         output = module(x)
     loss = task.loss((output.float(),), targets, recipe.task_settings)
     if training.teacher is not None:
-        with torch.no_grad(), torch.autocast(kind, torch.bfloat16, enabled=half):
+        with torch.no_grad(), context():
             taught = training.teacher(x)
         loss = loss + recipe.teacher_weight * task.distillation_loss((output.float(),), (taught.float(),))
     return loss

@@ -35,10 +35,17 @@ from latency_tables import write_atomic
 EPOCHS, BATCH_SIZE, RATE, DECAY = 20, 256, 0.3, 5e-4
 
 
-def base_recipe(task: Task, epochs: int = EPOCHS) -> Recipe:
-    """Return how a base is trained."""
+def base_recipe(task: Task, epochs: int = EPOCHS, *, half: bool) -> Recipe:
+    """Return how a base is trained: in bfloat16 with `half`, else as is usual on the device."""
     return default_recipe(
-        task, epochs=epochs, batch_size=BATCH_SIZE, learning_rate=RATE, weight_decay=DECAY, warmup=0.2, average=0.999
+        task,
+        epochs=epochs,
+        batch_size=BATCH_SIZE,
+        learning_rate=RATE,
+        weight_decay=DECAY,
+        warmup=0.2,
+        average=0.999,
+        train_precision="bf16" if half else None,
     )
 
 
@@ -48,7 +55,7 @@ def train_base(name: str, task: Task, options: argparse.Namespace) -> None:
     if (out / f"{name}.json").exists():
         say(f"{name}: done")
         return
-    began, recipe = time.perf_counter(), base_recipe(task, options.epochs)
+    began, recipe = time.perf_counter(), base_recipe(task, options.epochs, half=options.half)
     checkpoint = out / f"{name}.checkpoint.pt"
     training = Training(
         task,
@@ -56,7 +63,6 @@ def train_base(name: str, task: Task, options: argparse.Namespace) -> None:
         options.seed,
         checkpoint,
         sizes=tuple(options.sizes),
-        half=options.half,
         device=options.device,
         say=lambda text: say(f"{name}: {text}"),
     )
@@ -95,10 +101,10 @@ def speed(name: str, task: Task, options: argparse.Namespace, size: int, *, half
         if times[-1] - times[0] > options.speed:
             raise _EnoughError
 
-    recipe = base_recipe(task, 1000)
+    recipe = base_recipe(task, 1000, half=half)
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_EnoughError):
         checkpoint = Path(folder) / "checkpoint.pt"
-        train(FAMILIES[name](1.0, 1), Training(task, recipe, 0, checkpoint, (size,), half, before_step=tick))
+        train(FAMILIES[name](1.0, 1), Training(task, recipe, 0, checkpoint, (size,), before_step=tick))
     seconds = sorted(after - before for before, after in pairwise(times[1:]))
     return recipe.batch_size / seconds[len(seconds) // 2]
 

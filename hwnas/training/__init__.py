@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hwnas.training._derived import fitted, taylor_scores, with_norm_statistics
     from hwnas.training._loop import compute_threads, cycle_of, learning_rate, make_optimizer
     from hwnas.training._network import computed_graphs, train_network
-    from hwnas.training._precision import native_precision, usual_precision
+    from hwnas.training._precision import computing, native_precision, usual_precision
     from hwnas.training._quantized import quantized, score_quantized
     from hwnas.training._score import OnnxNetwork, judge_onnx, score_network, score_onnx
     from hwnas.training._start._file import WeightsFile, parse_weights, read_weights
@@ -31,6 +31,7 @@ _LAZY = {
     "Teacher": "_teacher",
     "WeightsFile": "_start._file",
     "compute_threads": "_loop",
+    "computing": "_precision",
     "cycle_of": "_loop",
     "fitted": "_derived",
     "judge_onnx": "_score",
@@ -66,6 +67,7 @@ __all__ = [
     "WeightsFile",
     "compute_threads",
     "computed_graphs",
+    "computing",
     "cycle_of",
     "default_recipe",
     "fitted",

@@ -185,6 +185,22 @@ def test_what_is_trained_can_be_measured_before_the_rest(tmp_path):
     assert bench_derived.chosen_of(results, jobs, all_of_them) == jobs
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_a_base_is_trained_and_its_speed_is_told(task, tmp_path, monkeypatch, half):
+    from argparse import Namespace
+
+    import train_bases
+
+    monkeypatch.setattr(train_bases, "BATCH_SIZE", 8)
+    options = Namespace(out=tmp_path, epochs=1, seed=0, sizes=[32], half=half, device="cpu", judge=True, speed=0.0)
+    train_bases.train_base("resnet20", task, options)
+    told = json.loads((tmp_path / "resnet20.json").read_text())
+    assert told["recipe"].get("train_precision") == ("bf16" if half else None)
+    assert 0 <= told["test"] <= 1
+    assert (tmp_path / "resnet20.onnx").exists()
+    assert train_bases.speed("resnet20", task, Namespace(speed=0.2), 32, half=half) > 0
+
+
 def test_all_rivals_see_the_same_number_of_images():
     from _derived_jobs import Scale
 
