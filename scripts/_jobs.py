@@ -61,9 +61,8 @@ class Results:
         if self._file.exists():
             before = json.loads(self._file.read_text(encoding="utf-8"))
             for name in growing:
-                held = before.get(name, {})
-                before[name] = {**{entry: now[name][entry] for entry in now[name] if entry not in held}, **held}
-                now[name] = {**held, **now[name]}
+                held, given = before.get(name, {}), now[name]
+                before[name], now[name] = {**given, **held}, {**held, **given}
             wrong = [name for name in now if before.get(name) != now[name]]
             if wrong:
                 name = wrong[0]

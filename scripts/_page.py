@@ -15,6 +15,11 @@ def wrapped(text: str) -> list[str]:
     return [*textwrap.wrap(" ".join(text.split()), 118, break_on_hyphens=False), ""]
 
 
+def bullet(text: str) -> list[str]:
+    """Wrap an entry of a list."""
+    return textwrap.wrap("* " + " ".join(text.split()), 118, subsequent_indent="  ", break_on_hyphens=False)
+
+
 def save_figure(figure: Any, path: Path, **options: Any) -> None:
     """Write a figure of matplotlib, in the format that the path ends in.
 

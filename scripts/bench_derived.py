@@ -104,7 +104,7 @@ def write_tables(results: Results, jobs: list[Job], bases: list[str], file: Path
         "rows": rows,
         "leads": leads(rows),
         "misleading_macs": misleading(networks),
-        "left": sum(result.get("left", 0) for result in measured.values()),
+        "left": sum(result["left"] for result in measured.values()),
         "core_hours": core_hours(results, [job for job in jobs if job.base in measured]),
         "cpu": next(iter(measured.values()))["cpu"],
         "settings": json.loads((results.folder / "settings.json").read_text(encoding="utf-8")),
@@ -135,7 +135,7 @@ def chosen_of(results: Results, jobs: list[Job], options: argparse.Namespace) ->
 def outdated(results: Results, job: Job, options: argparse.Namespace) -> bool:
     """Return whether a job is not done, or measured fewer networks than there are now."""
     result = results.get(job)
-    return result is None or (job.kind == "measure" and (options.so_far or bool(result.get("left"))))
+    return result is None or (job.kind == "measure" and (options.so_far or bool(result["left"])))
 
 
 def main() -> None:
@@ -159,8 +159,17 @@ def main() -> None:
         raise SystemExit(f"--workers {options.workers}: {measured[0]} measures; choose trainings with --only")
     if todo:
         task = make_task(None, options.data, limit=scale.data_limit)
-        how = (scale, options.threads, options.device, say, options.so_far)
-        bench = Bench(options.data, task, options.bases, results, *how)
+        bench = Bench(
+            options.data,
+            task,
+            options.bases,
+            results,
+            scale,
+            options.threads,
+            options.device,
+            say,
+            so_far=options.so_far,
+        )
         if options.workers > 1:
             do_at_once(results, bench.do, todo, options.workers)
         else:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from _derived_jobs import METHODS
 from _derived_table import Row, markdown
-from _page import save_figure, wrapped
+from _page import bullet, save_figure, wrapped
 
 from latency_tables import write_atomic
 
@@ -34,11 +33,6 @@ WAYS = {
     "narrow": "the same family with all channels scaled, tuned to the budget in the same way.",
 }
 """What is compared, and how each network is made."""
-
-
-def bullet(text: str) -> list[str]:
-    """Wrap an entry of a list."""
-    return textwrap.wrap("* " + " ".join(text.split()), 118, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def page(record: Row, wide: Row) -> str:

@@ -199,8 +199,8 @@ class _Estimated:
         for corrected in values.values():
             inside &= np.isfinite(corrected)
         for objective in candidates.problem.objectives:
-            if objective.estimated and objective.log:
-                inside &= values[objective.name] > 0
+            if objective.estimated:
+                inside &= objective.is_cost(values[objective.name])
         for constraint in candidates.problem.constraints:
             if constraint.estimated:
                 inside &= values[constraint.name] <= constraint.upper

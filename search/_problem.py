@@ -74,6 +74,11 @@ class Objective:
         """The factor that turns the objective into one to maximise: +1 or -1."""
         return 1.0 if self.direction == "max" else -1.0
 
+    def is_cost(self, values: FloatArray) -> BoolArray:
+        """Mark the values ``(n,)`` that a cost can have: finite ones, and positive ones on a logarithmic scale."""
+        usable: BoolArray = np.isfinite(values) & ((values > 0) | (not self.log))
+        return usable
+
 
 @dataclass(frozen=True)
 class Constraint:
@@ -286,9 +291,9 @@ class Problem:
             i for i, o in enumerate(self.objectives) if o.cost_function is not None and (estimates or not o.estimated)
         ]
         if priced and len(codes):
-            values = self.known_values(codes)[:, priced]
-            positive = np.array([self.objectives[i].log for i in priced])
-            allowed &= (np.isfinite(values) & ((values > 0) | ~positive)).all(axis=1)
+            values = self.known_values(codes)
+            for i in priced:
+                allowed &= self.objectives[i].is_cost(values[:, i])
         return allowed
 
     def named_known_values(self, code: IntArray) -> Mapping[str, float]:

@@ -31,8 +31,6 @@ _HEADS = (
 )
 _TEXTS = ("node", "op", "why it is slow", "change", "it is")
 """Columns of text, which begin at the left."""
-_LEAST_SHARE = 0.01
-"""Share of the total below which a node's speed is mostly noise."""
 
 
 def write_html(explanation: Explanation, path: str | Path) -> None:
@@ -122,11 +120,10 @@ def _bars(explanation: Explanation, rows: Sequence[ExplainedNode | Block]) -> st
 def _limits(explanation: Explanation) -> str:
     """Return arithmetic intensity against speed, below what the device reaches.
 
-    Nodes whose price is not surely above 0, or below `_LEAST_SHARE` of the total, have no speed to speak of.
+    Nodes that have no speed to speak of (`ExplainedNode.has_speed`) are left out.
     """
     total, best = explanation.total_ms, explanation.best_gmacs_per_s
-    least_ms = _LEAST_SHARE * total
-    rows = [row for row in explanation.rows if row.macs > 0 and row.low_ms > 0 and row.ms >= least_ms]
+    rows = [row for row in explanation.rows if row.has_speed(total)]
     if not rows:
         return ""
     points = [
@@ -149,7 +146,7 @@ def _limits(explanation: Explanation) -> str:
         roof=best if best > 0 else None,
         slope=moved if moved > 0 else None,
         sizes=sizes,
-        named=slowest,
+        named={i: rows[i].node for i in slowest},
     )
     return (
         "<h2>How close each node is to the device's limits</h2>"

@@ -92,19 +92,15 @@ def rank_files(
     sessions, batches = load_files(files, threads, progress)
     progress(f"measuring {len(files)} file(s) in the same rounds, each loaded twice")
     taken = time_rounds(plain_timer(backend), sessions, rounds)
-    ranking = ranking_of(
-        taken, files, statistic=statistic, budget_ms=budget_ms, scores=scores, identity=backend.identity()
+    return ranking_of(
+        taken,
+        files,
+        statistic=statistic,
+        budget_ms=budget_ms,
+        scores=scores,
+        identity=backend.identity(),
+        batches=batches,
     )
-    return replace(ranking, notes=(*ranking.notes, *_batch_notes(files, batches)))
-
-
-def _batch_notes(files: Sequence[Path], batches: Sequence[int]) -> list[str]:
-    """Return a note where inferences may be of different numbers of samples."""
-    if len(set(batches)) < 2:
-        return []
-    names = short_names([Path(file) for file in files])
-    told = ", ".join(f"{name} {batch}" for name, batch in zip(names, batches, strict=True))
-    return [f"the first axes of the inputs differ, so an inference may be of more samples in one file: {told}"]
 
 
 def ranking_of(
@@ -115,6 +111,7 @@ def ranking_of(
     budget_ms: float | None,
     scores: Sequence[float] | None,
     identity: dict[str, object],
+    batches: Sequence[int] = (),
 ) -> Ranking:
     """Return what the samples say about the files; arguments as of `rank_files`.
 
@@ -125,6 +122,7 @@ def ranking_of(
         budget_ms: Upper bound of the latency; None for none.
         scores: Score of each file; None for none.
         identity: What the times are valid for.
+        batches: First axis of each file's first input, where the reader is to be told of differences.
     """
     paired = Paired(rounds, [str(i) for i in range(len(files))], statistic)
     order = [int(i) for i in np.argsort(paired.logs, kind="stable")]
@@ -142,6 +140,9 @@ def ranking_of(
         notes.append(f"other work on the machine disturbed {rounds.disturbed:.0%} of the rounds; see `hwnas doctor`")
     if rounds.count < _P99_ROUNDS:
         notes.append(f"p99 of {rounds.count} rounds is nearly the slowest one; slow models get few rounds")
+    if len(set(batches)) > 1:
+        told = ", ".join(f"{name} {batch}" for name, batch in zip(names, batches, strict=True))
+        notes.append(f"the first axes of the inputs differ, so an inference may be of more samples in one file: {told}")
     return Ranking(
         files=_with_front(ranked) if scores else tuple(ranked),
         differences=tuple(pairs.values()),

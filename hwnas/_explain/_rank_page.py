@@ -50,8 +50,8 @@ def _front(ranking: Ranking) -> str:
     if ranking.files[0].score is None:
         return ""
     points = [(file.latency_ms, file.score or 0.0, _label(file), bool(file.on_front)) for file in ranking.files]
-    axis, every = f"{ranking.statistic} latency (ms)", range(len(points))
-    picture = scatter(points, axis, "score", upright=ranking.budget_ms, named=every)
+    names = dict(enumerate(file.name for file in ranking.files))
+    picture = scatter(points, f"{ranking.statistic} latency (ms)", "score", upright=ranking.budget_ms, named=names)
     note = "Orange: the front of score and latency. The line upwards is the budget, where there is one."
     return f"<h2>Score and latency</h2>{picture}<p class=note>{note}</p>"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hwnas._explain._pictures import Scale
 from hwnas._report._html import escape
@@ -39,7 +39,7 @@ def scatter(
     roof: float | None = None,
     slope: float | None = None,
     sizes: Sequence[float] | None = None,
-    named: Sequence[int] = (),
+    named: Mapping[int, str] | None = None,
 ) -> str:
     """Return points on two axes.
 
@@ -52,7 +52,7 @@ def scatter(
         roof: Where to draw a line across; None for none.
         slope: Ratio of both values along a third line; None for none.
         sizes: Radius of each point in pixels; None for equal ones.
-        named: Numbers of the points that carry their text before ``:``.
+        named: Names that points carry, by the number of the point; None for none.
     """
     across = axis_scale([p[0] for p in points] + ([upright] if upright else []), _LEFT, _RIGHT, log=log)
     up = axis_scale([p[1] for p in points] + ([roof] if roof else []), _BOTTOM, _TOP, log=log)
@@ -70,9 +70,10 @@ def scatter(
         mark = f"cx={across.at(x):.1f} cy={up.at(y):.1f} r={radius:.1f}"
         parts.append(f"<circle class='{kind}' {mark}><title>{escape(text)}</title></circle>")
     lowest = math.inf
-    for i in sorted(named, key=lambda i: points[i][1]):  # upwards, so that no name covers another
+    upwards = sorted((named or {}).items(), key=lambda item: points[item[0]][1])  # so that no name covers another
+    for i, name in upwards:
         lowest = min(up.at(points[i][1]), lowest - 20.0)
-        parts.append(_name(across.at(points[i][0]), lowest, points[i][2].split(": ")[0]))
+        parts.append(_name(across.at(points[i][0]), lowest, name))
     label = escape(f"{up_label} against {across_label}")
     return f"<svg class=plot viewBox='0 0 800 380' role=img aria-label='{label}'>{''.join(parts)}</svg>"
 

@@ -28,13 +28,18 @@ class Share:
         value: The value.
         front: Its share among the networks of the front in which the choice matters.
         trials: Its share among all trials in which it matters.
-        favoured: 1 where the front has it more often than chance explains, -1 where less often, else 0.
+        deviation: Their difference, in standard errors of the front's size.
     """
 
     value: object
     front: float
     trials: float
-    favoured: int
+    deviation: float
+
+    @property
+    def favoured(self) -> int:
+        """1 where the front has it more often than chance explains, -1 where less often, else 0."""
+        return 0 if abs(self.deviation) <= _SIGMAS else 1 if self.deviation > 0 else -1
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,16 @@ class Favour:
         name: Name of the choice.
         shares: Shares of its values.
         networks: Networks of the front in which it matters.
-        strength: Largest difference between a share of the front and that of all trials, in standard errors.
     """
 
     name: str
     shares: tuple[Share, ...]
     networks: int
-    strength: float
+
+    @property
+    def strength(self) -> float:
+        """Largest difference between a share of the front and that of all trials, in standard errors."""
+        return max(abs(share.deviation) for share in self.shares)
 
 
 def favours(space: Space, front: Sequence[Trial], trials: Sequence[Trial]) -> list[Favour]:
@@ -70,14 +78,12 @@ def favours(space: Space, front: Sequence[Trial], trials: Sequence[Trial]) -> li
         all_of_them = every[_matters(space, every, column), column]
         if len(ours) < max(1, min(_FEWEST, len(front))) or not len(all_of_them):
             continue
-        shares, strength = [], 0.0
+        shares = []
         for code, value in enumerate(choice.values):
             here, there = float((ours == code).mean()), float((all_of_them == code).mean())
             error = math.sqrt(max(there * (1 - there), 1e-4) / len(ours))
-            strength = max(strength, abs(here - there) / error)
-            favoured = 0 if abs(here - there) <= _SIGMAS * error else 1 if here > there else -1
-            shares.append(Share(value, here, there, favoured))
-        differing.append(Favour(choice.name, tuple(shares), len(ours), strength))
+            shares.append(Share(value, here, there, (here - there) / error))
+        differing.append(Favour(choice.name, tuple(shares), len(ours)))
     return sorted(differing, key=lambda favour: -favour.strength)
 
 

@@ -38,8 +38,6 @@ _WHOLE, _AGAIN, _INLINED, _BEST, _COPY = "whole", "whole again", "without branch
 _MANY_STARTS = 9
 _EVENTS_SHARE = 0.3
 """Seconds of the profiler's runs, relative to those of the rounds."""
-_LEAST_SHARE = 0.01
-"""Share of the total from which on a node has a speed to speak of."""
 
 
 @dataclass(frozen=True)
@@ -181,8 +179,9 @@ def _told(
     speed = speed_of(known, {key: price[0] for key, price in measured.items() if key in known})
     prices = {key: (known[key].ms * speed, known[key].low_ms * speed, known[key].high_ms * speed) for key in known}
     prices |= measured
-    best = _best_gmacs(prepared, windows, prices, BEST_MACS / times.ms[_BEST] / 1e6, _LEAST_SHARE * total)
-    rows = [*without_nodes, *_rows(prepared, windows, prices, times, best)]
+    nodes = _rows(prepared, windows, prices)
+    best = max([BEST_MACS / times.ms[_BEST] / 1e6, *(row.gmacs_per_s for row in nodes if row.has_speed(total))])
+    rows = [*without_nodes, *_with_reasons(prepared, nodes, times, best)]
     live = facts.live_bytes(prepared.graph, prepared.values)
     reused = sum(window.key not in measured for window in windows)
     return Explanation(
@@ -200,14 +199,6 @@ def _told(
         rounds=times.rounds,
         notes=(reused_note(rows, reused, speed),) if reused else (),
     )
-
-
-def _best_gmacs(
-    prepared: _Prepared, windows: Sequence[Window], prices: Mapping[str, Price], convolution: float, least_ms: float
-) -> float:
-    """Return the most GMAC/s of the large convolution and of all nodes that are dear enough to have a speed."""
-    own = [(prepared.trace.macs(number), prices[window.key]) for number, window in enumerate(windows)]
-    return max([convolution, *(macs / ms / 1e6 for macs, (ms, low, _) in own if low > 0 and ms >= least_ms)])
 
 
 def _session_rows(prepared: _Prepared, times: Times) -> list[ExplainedNode]:
@@ -233,43 +224,44 @@ def _row(name: str, op: str, price: Price, **more: Any) -> ExplainedNode:
     return ExplainedNode(node=name, op=op, ms=price[0], low_ms=price[1], high_ms=price[2], **stated)
 
 
-def _rows(
-    prepared: _Prepared,
-    windows: Sequence[Window],
-    prices: Mapping[str, Price],
-    times: Times,
-    best: float,
-) -> list[ExplainedNode]:
-    """Return one row for each executed node."""
+def _rows(prepared: _Prepared, windows: Sequence[Window], prices: Mapping[str, Price]) -> list[ExplainedNode]:
+    """Return one row for each executed node, without reasons."""
     graph, values, trace = prepared.graph, prepared.values, prepared.trace
     contained = [trace.nodes_of(number) for number in range(len(graph.nodes))]
     blocks = facts.blocks(graph, [nodes[-1].name if nodes else "" for nodes in contained])
-    start, bandwidth = _each_start(times)[0], COPIED_BYTES / times.ms[_COPY]
     rows = []
     for number, node in enumerate(graph.nodes):
-        price, macs = prices[windows[number].key], trace.macs(number)
         read = facts.read_bytes(graph, values, node)
         written = sum(facts.bytes_of(values, name) for name in node.writes)
-        reasons = facts.reasons_of(
-            graph,
-            trace,
-            number,
-            ms=price[0],
-            start_ms=start,
-            gmacs_share=macs / max(price[0], 1e-9) / 1e6 / best,
-            bandwidth_share=(read + written) / max(price[0], 1e-9) / bandwidth,
-        )
         more = {
             "block": blocks[number],
             "fused": tuple(proto.name or (proto.output[0] if proto.output else "") for proto in contained[number]),
             "inputs": tuple(facts.shape_of(values, name) for name in node.reads),
             "output": facts.shape_of(values, node.writes[0]) if node.writes else (),
-            "macs": macs,
+            "macs": trace.macs(number),
             "read_bytes": read,
             "written_bytes": written,
             "working_set_bytes": read + written,
-            "reasons": reasons,
             "window": windows[number].key,
         }
-        rows.append(_row(node.name, facts.op_text(node), price, **more))
+        rows.append(_row(node.name, facts.op_text(node), prices[windows[number].key], **more))
     return rows
+
+
+def _with_reasons(prepared: _Prepared, rows: Sequence[ExplainedNode], times: Times, best: float) -> list[ExplainedNode]:
+    """Return the rows of executed nodes with the reasons why they are slower than the device's best."""
+    start, bandwidth = _each_start(times)[0], COPIED_BYTES / times.ms[_COPY]
+    explained = []
+    for number, row in enumerate(rows):
+        ms = max(row.ms, 1e-9)
+        reasons = facts.reasons_of(
+            prepared.graph,
+            prepared.trace,
+            number,
+            ms=row.ms,
+            start_ms=start,
+            gmacs_share=row.macs / ms / 1e6 / best,
+            bandwidth_share=row.working_set_bytes / ms / bandwidth,
+        )
+        explained.append(replace(row, reasons=reasons))
+    return explained

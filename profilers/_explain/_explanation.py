@@ -11,6 +11,8 @@ from profilers._errors import ProfilerError
 
 FORMAT_VERSION = 1
 """Version of the form that `Explanation.as_dict` writes."""
+LEAST_SHARE = 0.01
+"""Share of the total below which a node's speed is mostly noise."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class ExplainedNode:
     working_set_bytes: int
     reasons: tuple[str, ...] = ()
     window: str = ""
+
+    def has_speed(self, total_ms: float) -> bool:
+        """Return whether it has GMAC/s to speak of: its price is surely above 0, and 1 % of the total or more."""
+        return self.macs > 0 and self.low_ms > 0 and self.ms >= LEAST_SHARE * total_ms
 
     @property
     def intensity(self) -> float:

@@ -10,7 +10,7 @@ from search.lamoo._random_sampler import RandomSampler
 from search.lamoo._scalar_sampler import ScalarSampler
 from search.models import Model
 
-__all__ = ["LEAF_SAMPLERS", "MODEL_BASED", "make_leaf_sampler"]
+__all__ = ["LEAF_SAMPLERS", "LEARN_FROM_LOW_FIDELITY", "MODEL_BASED", "make_leaf_sampler"]
 
 _WITH_MODEL: dict[str, type[EHVISampler] | type[ScalarSampler]] = {"ehvi": EHVISampler, "scalar": ScalarSampler}
 _WITHOUT_MODEL: dict[str, type[LeafSampler]] = {
@@ -21,6 +21,9 @@ _WITHOUT_MODEL: dict[str, type[LeafSampler]] = {
 
 MODEL_BASED = tuple(_WITH_MODEL)
 """Names of the samplers that have a model and a hedge."""
+
+LEARN_FROM_LOW_FIDELITY = ("ehvi",)
+"""Names of the samplers whose model learns from low-fidelity evaluations."""
 
 LEAF_SAMPLERS = (*MODEL_BASED, *_WITHOUT_MODEL)
 """Names that `make_leaf_sampler` knows; the first is the default."""

@@ -10,7 +10,7 @@ import numpy as np
 from search._context import Context
 from search._options import OptionValue, StrategyOption
 from search.lamoo._leaf_sampler import LeafSampler
-from search.lamoo._make_sampler import LEAF_SAMPLERS, MODEL_BASED, make_leaf_sampler
+from search.lamoo._make_sampler import LEAF_SAMPLERS, LEARN_FROM_LOW_FIDELITY, MODEL_BASED, make_leaf_sampler
 from search.lamoo._region import Region, Regions
 from search.lamoo._report import Partition, TreeSummary, summarise
 from search.lamoo._split import KERNELS, Scaler
@@ -114,9 +114,10 @@ class LaMOO(NamedStrategy):
     def conflict(cls, given: Mapping[str, OptionValue]) -> str | None:
         """Say where a model, a hedge or low-fidelity evaluations are set for a sampler that does not use them."""
         sampler = given.get("sampler", LEAF_SAMPLERS[0])
-        learns = LEAF_SAMPLERS[0]
-        if sampler != learns and (given.get("low_fidelity_ratio") or given.get("low_fidelity_design")):
-            return f"low-fidelity evaluations need sampler={learns}, which learns from them, got sampler={sampler}"
+        low_fidelity = given.get("low_fidelity_ratio") or given.get("low_fidelity_design")
+        if low_fidelity and sampler not in LEARN_FROM_LOW_FIDELITY:
+            learn = ", ".join(LEARN_FROM_LOW_FIDELITY)
+            return f"low-fidelity evaluations need sampler={learn}, which learns from them, got sampler={sampler}"
         unused = [name for name in ("model", "hedge") if name in given]
         if sampler in MODEL_BASED or not unused:
             return None

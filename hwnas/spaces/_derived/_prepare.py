@@ -10,23 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import SpaceError
+from hwnas.spaces._derived._groups import KNOWN
 from latency_tables import INPUT, Node, Op, OpGraph
 from profilers import NORM_EPSILON, executed_graph, expand, graph_parameters, ops
 
 FloatArray = npt.NDArray[np.float32]
-_PASSES = (
-    "activation",
-    "add",
-    "concat",
-    "global_pool",
-    "identity",
-    "mul",
-    "pool",
-    "scale",
-    "slice",
-    "softmax",
-    "upsample",
-)
+_PASSES = {*KNOWN, "identity"} - {"conv", "linear", "norm", "reshape"}
 """Ops between a layer and the output that leave its channels the classes'."""
 
 

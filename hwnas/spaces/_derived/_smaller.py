@@ -7,7 +7,7 @@ import math
 from hwnas._errors import SpaceError
 from hwnas.spaces._derived._groups import KNOWN
 from hwnas.spaces._derived._remake import resized
-from latency_tables import GraphError, Node, OpGraph
+from latency_tables import GraphError, OpGraph
 from profilers import OperatorError, graph_parameters
 
 
@@ -44,18 +44,16 @@ def _at_height(graph: OpGraph, size: int) -> OpGraph:
         other = resized(graph, (channels, size, width * size // height))
     except (OperatorError, GraphError) as error:
         raise SpaceError(str(error)) from None
-    for node, twin in zip(graph.nodes, other.nodes, strict=True):
-        if node.op.kind == "linear" and math.prod(node.op.inputs[0]) != math.prod(twin.op.inputs[0]):
-            raise SpaceError(f"{node.name} reads a flattened feature map")
-        if _parameter_shapes(node) != _parameter_shapes(twin):
-            raise SpaceError(f"the weights of {node.name} follow the size of the image")
+    kinds = {node.name: node.op.kind for node in graph.nodes}
+    for (name, parameter), (_, twin) in zip(graph_parameters(graph), graph_parameters(other), strict=True):
+        if parameter.shape != twin.shape:
+            node = name.rpartition(".")[0]
+            if kinds[node] == "linear":
+                raise SpaceError(f"{node} reads a flattened feature map")
+            raise SpaceError(f"the weights of {node} follow the size of the image")
     if other.output_shape != graph.output_shape:
         raise SpaceError("the output follows the size of the image")
     return other
-
-
-def _parameter_shapes(node: Node) -> list[tuple[int, ...]]:
-    return [tuple(value.shape) for _, value in graph_parameters(OpGraph.single(node.op, node.name))]
 
 
 def for_smaller_images(graph: OpGraph) -> OpGraph:

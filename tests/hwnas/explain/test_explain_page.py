@@ -114,7 +114,10 @@ def test_blocks_add_up():
 
 def test_names_of_close_points_do_not_cover_each_other():
     picture = scatter(
-        [(1.0, 1.0, "a: 1", False), (1.0, 1.01, "b: 2", False), (2.0, 5.0, "c", False)], "x", "y", named=[0, 1]
+        [(1.0, 1.0, "a: 1", False), (1.0, 1.01, "b: 2", False), (2.0, 5.0, "c", False)],
+        "x",
+        "y",
+        named={0: "a", 1: "b"},
     )
     heights = [float(y) for y in re.findall(r"<text class=name x=[\d.]+ y=([\d.-]+)", picture)]
     assert len(heights) == 2
