@@ -48,7 +48,8 @@ class Scale:
         data_limit: Most images of each part; None for all.
         shares: The budgets.
         ways: Most ways of pruning that are tuned; None for all.
-        space: Options of the derived space, as ``--space-option`` takes them.
+        space: Options of the derived space, as ``--space-option`` takes them; what they leave open follows from each
+            budget, as in `hwnas search`.
     """
 
     elastic_epochs: int = 8
@@ -81,7 +82,7 @@ class Scale:
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-able settings: all but those that add jobs and change none of the others."""
         settings = {**asdict(self), "shares": list(self.shares), "space": list(self.space)}
-        adding = ("seeds", "long", "base_epochs", *(() if self.space else ("space",)))
+        adding = ("seeds", "long", "base_epochs")
         return {name: value for name, value in settings.items() if name not in adding}
 
 
@@ -121,7 +122,7 @@ def jobs_of(bases: list[str], scale: Scale) -> list[Job]:
     jobs = []
     for base in bases:
         jobs.append(Job("latency", base))
-        jobs += [Job(kind, base, share) for share in scale.shares for kind in ("tune-pruned", "tune-narrow")]
+        jobs += [Job(kind, base, share) for share in scale.shares for kind in ("space", "tune-pruned", "tune-narrow")]
         for seed in range(scale.seeds):
             jobs += [Job("elastic", base, None, seed), Job("sparse-training", base, None, seed)]
             for share in scale.shares:
@@ -144,6 +145,7 @@ def minutes(job: Job, scale: Scale, images: int, rates: Mapping[str, float]) -> 
     search = scale.samples * _FORWARD * _VALIDATION * share / rates[job.base] / 60
     return {
         "latency": 0.3,
+        "space": 0.1,
         "tune-pruned": _TUNE_MINUTES,
         "tune-sparse": _TUNE_MINUTES / 2,
         "tune-narrow": _TUNE_MINUTES / 4,

@@ -32,15 +32,50 @@ def rows_of(networks: Sequence[Row]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["base"], -row["share"], order.index(row["method"])))
 
 
+def merged(tables: Sequence[Row]) -> dict[str, Any]:
+    """Join tables of one comparison that were made at different times, each with bases of its own.
+
+    Args:
+        tables: As `bench_derived.py --json` writes them: other seeds, or other bases.
+
+    Returns:
+        One such table. Numbers of a base are means, its `tests` are those of each table; settings are the last one's.
+    """
+    networks = [{**network, "table": i} for i, table in enumerate(tables) for network in table["networks"]]
+    names = list(dict.fromkeys(name for table in tables for name in table["bases"]))
+    bases = {}
+    for name in names:
+        group = [table["bases"][name] for table in tables if name in table["bases"]]
+        numbers = [key for key, value in group[0].items() if isinstance(value, (int, float))]
+        bases[name] = {key: mean(base[key] for base in group) for key in numbers}
+        bases[name]["tests"] = [base["test"] for base in group]
+    kinds = dict.fromkeys(kind for table in tables for kind in table["core_hours"])
+    return {
+        **tables[-1],
+        "bases": bases,
+        "networks": networks,
+        "rows": rows_of(networks),
+        "leads": leads(rows_of(networks)),
+        "misleading_macs": misleading(networks),
+        "left": sum(table["left"] for table in tables),
+        "core_hours": {kind: sum(table["core_hours"].get(kind, 0.0) for table in tables) for kind in kinds},
+    }
+
+
 def misleading(networks: Sequence[Row]) -> list[dict[str, Any]]:
     """Return pairs of networks of one base of which the one with fewer MACs is really slower; the worst first.
 
-    A difference is real where the intervals of the latencies do not meet.
+    A difference is real where the intervals of the latencies do not meet. Networks of tables that were `merged` are
+    compared within their own table alone: they were measured in the same rounds.
     """
     pairs = []
     for first, second in combinations(networks, 2):
         few, many = sorted((first, second), key=lambda network: network["macs"])
-        if few["base"] != many["base"] or few["macs"] >= many["macs"] or few["low_ms"] <= many["high_ms"]:
+        if (
+            any(few.get(name) != many.get(name) for name in ("base", "table"))
+            or few["macs"] >= many["macs"]
+            or few["low_ms"] <= many["high_ms"]
+        ):
             continue
         gain = {"macs": few["macs"] / many["macs"], "latency": few["ms"] / many["ms"]}
         pairs.append({"base": few["base"], "fewer_macs": few["name"], "faster": many["name"], **gain})

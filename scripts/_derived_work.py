@@ -77,6 +77,7 @@ class Bench:
         """Do a job and return its result."""
         work = {
             "latency": self._latency,
+            "space": self._space,
             "elastic": self._elastic,
             "search": self._search,
             "sparse-training": self._sparse_training,
@@ -148,9 +149,25 @@ class Bench:
 
     # ---- ours
 
-    def _elastic_model(self, job: Job, device: str, precision: str | None) -> SharedSupernet:
+    def _space(self, job: Job) -> dict[str, Any]:
+        """Say how far below the base the space of a budget reaches, as a search within it would."""
+        base = self._base_file(job)
+        space = hwnas.derive(
+            base, space_settings=self.scale.space, latency_budget=self._budget_ms(job), progress=self.say
+        ).space
+        return {"options": {name: value for name, value in space.settings.items() if name not in ("graph", "sha256")}}
+
+    def _budget_ms(self, job: Job) -> float:
+        return (job.share or 1.0) * float(self.results.need(Job("latency", job.base))["ms"])
+
+    def _spaces(self, job: Job) -> list[dict[str, Any]]:
+        """Return the options of the different spaces of the budgets of a job's base."""
+        options = [self.results.need(Job("space", job.base, share))["options"] for share in self.scale.shares]
+        return [each for i, each in enumerate(options) if each not in options[:i]]
+
+    def _elastic_model(self, job: Job, options: dict[str, Any], device: str, precision: str | None) -> SharedSupernet:
         scale = self.scale
-        space = hwnas.derive(self._base_file(job), space_settings=scale.space)
+        space = hwnas.derive(self._base_file(job), space_settings=options)
         derived = fitted(space, self.task, default_recipe(self.task))
         recipe = default_recipe(
             self.task,
@@ -161,7 +178,7 @@ class Bench:
             train_precision=precision,
         )
         return SharedSupernet(
-            self.results.place(job.other("elastic", share=None)),
+            self.results.place(job.other("elastic", share=None)) / f"space{self._spaces(job).index(options)}",
             derived.space,
             self.task,
             recipe,
@@ -178,23 +195,25 @@ class Bench:
         return Teacher.of(Subnet.of_arrays(base.graph, base.weights))
 
     def _elastic(self, job: Job) -> dict[str, Any]:
-        """Train the elastic model that the searches of all budgets share."""
+        """Train the elastic model of each space; budgets whose spaces are the same share one."""
         precision = native_precision(self.device)
-        model = self._elastic_model(job, self.device, precision)
 
         def tell(done: int, total: int, text: str) -> None:
             """Say where the training is, a few times."""
             if done % max(1, total // 10) == 0:
                 self.say(f"{job.name}: {text}")
 
-        model.prepare(self.results.place(job), tell)
+        for options in self._spaces(job):
+            model = self._elastic_model(job, options, self.device, precision)
+            model.prepare(self.results.place(job), tell)
         return {"images": self.scale.elastic_epochs * self.task.size("train"), "train_precision": precision}
 
     def _search(self, job: Job) -> dict[str, Any]:
         """Search within a budget."""
         trained = self.results.need(job.other("elastic", share=None))
-        budget_ms = (job.share or 1.0) * self.results.need(Job("latency", job.base))["ms"]
-        model, run = self._elastic_model(job, "cpu", trained["train_precision"]), self.results.place(job) / "run"
+        budget_ms, run = self._budget_ms(job), self.results.place(job) / "run"
+        options = self.results.need(job.other("space", seed=None))["options"]
+        model = self._elastic_model(job, options, "cpu", trained["train_precision"])
         result = hwnas.search(
             model.space,
             data=self.task,
@@ -211,7 +230,7 @@ class Bench:
         found = result.pick("fastest", allow_over_budget=True) if over else result.pick("best")
         write_atomic(self.results.place(job) / "network.onnx", (run / found["onnx"]).read_bytes())
         facts = {name: found.get(name) for name in ("arch", "accuracy", "validation_accuracy", "latency_ms")}
-        return {**facts, "budget_ms": budget_ms, "over_budget": over}
+        return {**facts, "budget_ms": budget_ms, "over_budget": over, "space": options}
 
     def _ours(self, job: Job) -> dict[str, Any]:
         """Fine-tune the network that was found."""

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from _derived_jobs import METHODS
-from _derived_table import Row, markdown
+from _derived_table import Row, markdown, merged
 from _page import bullet, save_figure, wrapped
 
 from latency_tables import write_atomic
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-PAGE, RESULT, PICTURE = DOCS / "compression.md", DOCS / "results" / "derived.json", DOCS / "compression.png"
+PAGE, PICTURE = DOCS / "compression.md", DOCS / "compression.png"
+RESULTS = (DOCS / "results" / "derived.json", DOCS / "results" / "derived-seed1.json")
+"""The comparison: a table for each time that it was made, with a base and seeds of its own."""
 WIDE = DOCS / "results" / "derived-wide.json"
 """A table of the same comparison, in the space as it is without options."""
 _LEAST_HOURS = 0.005
@@ -168,11 +170,17 @@ def draw(record: Row, path: Path) -> None:
     save_figure(figure, path)
 
 
+def read() -> tuple[Row, Row]:
+    """Return the comparison, and that in the space as it is without options and budgets."""
+    tables = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS if path.exists()]
+    return merged(tables), json.loads(WIDE.read_text(encoding="utf-8"))
+
+
 def main() -> int:
     """Write the page and its picture."""
-    record = json.loads(RESULT.read_text(encoding="utf-8"))
+    record, wide = read()
     draw(record, PICTURE)
-    write_atomic(PAGE, page(record, json.loads(WIDE.read_text(encoding="utf-8"))))
+    write_atomic(PAGE, page(record, wide))
     return 0
 
 

@@ -49,8 +49,7 @@ def test_the_cifar10_page_comes_from_its_results():
 
 def test_the_page_on_compression_comes_from_its_results():
     script = load_script("write_derived")
-    record, wide = (json.loads(path.read_text(encoding="utf-8")) for path in (script.RESULT, script.WIDE))
-    assert script.PAGE.read_text(encoding="utf-8") == script.page(record, wide)
+    assert script.PAGE.read_text(encoding="utf-8") == script.page(*script.read())
 
 
 def test_the_page_on_workers_holds_the_figures_of_its_result():

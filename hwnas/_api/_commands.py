@@ -13,6 +13,7 @@ from hwnas._runs._options import (
     SPACE,
     STATISTICS_TEXT,
     THREADS,
+    budget_options,
     search_options,
 )
 
@@ -304,6 +305,13 @@ _ABOUT_MODELS = (
                 help="any option of the pruning, like 'keep=layer1.*' (these layers stay as they are); can be repeated",
                 group="pruning",
             ),
+            replace(
+                budget_options()["latency"],
+                help="latency of the networks to search for: measure how far below the model the search must reach",
+                group="pruning",
+            ),
+            replace(DEVICE[0], default=None, help="device to measure on, as for `hwnas search` (default cpu)"),
+            replace(THREADS, default=None, help="threads inside an operator (default 1)"),
             JSON,
         ),
         "derive",

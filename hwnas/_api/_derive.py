@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas._api._given import quiet
 from hwnas._common._option import dashed
+from hwnas._costs._cost import LATENCY, bound_of
+from hwnas._devices._make import make_backend
 from hwnas._errors import HwnasError
 from hwnas._pipeline._given_model import given_lines
 from hwnas._pipeline._model import OF_THE_FILE, derived_of
-from hwnas._runs._options import SETTINGS
+from hwnas._pipeline._reach import reach_of
+from hwnas._runs._options import SETTINGS, default
 from hwnas.spaces import Derived, describe_lines
 from hwnas.tasks import DataSet, Task, as_task, make_task
-from profilers import ReadModel, from_torch, read_onnx
+from profilers import Backend, ReadModel, from_torch, read_onnx
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +33,9 @@ def derive(
     image_size: int | None = None,
     data_limit: int | None = None,
     space_settings: Mapping[str, Any] | Sequence[str] | None = None,
+    latency_budget: str | float | None = None,
+    device: str | None = None,
+    threads: int | None = None,
     progress: Callable[[str], None] = quiet,
     **options: Any,
 ) -> Derived:
@@ -44,6 +50,11 @@ def derive(
         image_size: Size to load images at; None to keep theirs.
         data_limit: Use at most this many samples of each part.
         space_settings: Options of the space, also texts like ``keep=head``, as ``--space-option`` takes them.
+        latency_budget: Latency of the networks that a search would be for; its statistic is the median. ``widths`` and
+            ``resolutions`` that are left open then reach as far below the model as the budget needs, for which a few
+            networks are measured. None for all default values.
+        device: What measures then, as for `profile`; None for this machine's processor.
+        threads: Threads inside an operator then; None for one.
         progress: Receives what would be searched, and what not and why.
         options: The same options by name: ``keep``, ``widths``, ``step``, ``depth``, ``kernels``, ``resolutions``,
             ``importance`` and ``norms``, as in docs/derive.md.
@@ -57,9 +68,12 @@ def derive(
     """
     options = {**(SETTINGS["space_settings"].read(space_settings) or {}), **options}
     _require_data(data, input_scaling=input_scaling, image_size=image_size, data_limit=data_limit)
+    bound, backend = _measured_budget(latency_budget, device, threads)
     read = _read(model, example)
     for line in _untrainable(read):
         progress(line)
+    if backend is not None and not read.generic:
+        options = reach_of(read, options, bound, backend, progress)
     derived = derived_of(read, options)
     for line in describe_lines(derived):
         progress(line)
@@ -89,6 +103,23 @@ def _require_data(data: object, **options: object) -> None:
             raise HwnasError(f"{dashed(name)} needs --data: there are no {_OF_THE_DATA[name]}")
         if name != "input_scaling" and isinstance(data, (Task, DataSet)):
             raise HwnasError(f"{name} has no effect on data that are loaded already; load them with it, or give a path")
+
+
+def _measured_budget(
+    budget: str | float | None, device: str | None, threads: int | None
+) -> tuple[dict[str, float], Backend | None]:
+    """Return upper bounds by the cost's key, and what measures; None without a budget.
+
+    Raises:
+        HwnasError, ProfilerError: The budget cannot be read, or the device cannot measure.
+    """
+    for name, value in {"device": device, "threads": threads}.items():
+        if budget is None and value is not None:
+            raise HwnasError(f"{dashed(name)} needs --latency-budget: without one nothing is measured")
+    if budget is None:
+        return {}, None
+    backend = make_backend(device or default("device"), threads=default("threads") if threads is None else threads)
+    return {LATENCY.key: bound_of(LATENCY, budget)}, backend
 
 
 def as_dict(derived: Derived, lines: Sequence[str]) -> dict[str, Any]:

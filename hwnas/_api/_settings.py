@@ -27,7 +27,7 @@ from hwnas._runs._options import (
 from hwnas._runs._record import SETTINGS as SETTINGS_FILE
 from hwnas._runs._record import read_record
 from hwnas._runs._settings import SearchSettings
-from hwnas.spaces import DeclaredSpace, DerivedSpace, is_file, read_declaration
+from hwnas.spaces import REACH, DeclaredSpace, DerivedSpace, is_file, read_declaration
 from hwnas.tasks import usual_space, usual_task
 
 _TABLE = "table:"
@@ -91,7 +91,9 @@ def _declared(values: Mapping[str, Any], out: Path | None) -> dict[str, Any]:
 
 
 def _derived(values: Mapping[str, Any], out: Path | None) -> dict[str, Any]:
-    """Return the space of a trained network and all its settings, so that only trainings need the file again.
+    """Return the space of a trained network and its settings, so that only trainings need the file again.
+
+    How far it reaches below the model (`REACH`) follows from the budgets, unless the options say it.
 
     Raises:
         HwnasError: Another space is named too, the file is missing, or nothing of the model can be left out.
@@ -104,8 +106,10 @@ def _derived(values: Mapping[str, Any], out: Path | None) -> dict[str, Any]:
     if values.get("space", DerivedSpace.name) != DerivedSpace.name:
         raise HwnasError(f"--model has a space of its own, got --space {values['space']}; leave one of them out")
     path = given_file(out or Path(), "model", values["model"])
-    derived = read_model(path, values.get("space_settings", {}))
-    return {"space": DerivedSpace.name, "space_settings": dict(derived.space.settings)}
+    options = values.get("space_settings", {})
+    settings = read_model(path, options).space.settings
+    chosen = {name: value for name, value in settings.items() if name not in REACH or name in options}
+    return {"space": DerivedSpace.name, "space_settings": chosen}
 
 
 def _usual_space(evaluator: str, values: Mapping[str, Any], data_options: Mapping[str, Any]) -> str:

@@ -30,9 +30,9 @@ def resolve_measuring(settings: SearchSettings, out: Path, table: LatencyTable |
     """
     if settings.measure is not None and settings.latency_statistic is not None:
         return settings
-    only_predicted = _only_predicted(settings, table)
-    measure = "none" if only_predicted else _usual(settings)
-    statistic = PREDICTED if only_predicted or (settings.measure or measure) == "none" else DEFAULT_STATISTIC
+    unmeasured = only_predicted(settings, table)
+    measure = "none" if unmeasured else _usual(settings)
+    statistic = PREDICTED if unmeasured or (settings.measure or measure) == "none" else DEFAULT_STATISTIC
     if out.is_dir() and Run(out, settings, {}).has_trials():
         before = Run.open(out).settings
         measure, statistic = before.measure or measure, before.latency_statistic or statistic
@@ -43,7 +43,7 @@ def resolve_measuring(settings: SearchSettings, out: Path, table: LatencyTable |
     )
 
 
-def _only_predicted(settings: SearchSettings, table: LatencyTable | None) -> bool:
+def only_predicted(settings: SearchSettings, table: LatencyTable | None) -> bool:
     """Return whether the device of the latency table that the settings name is not available."""
     if settings.devices:
         return settings.offline  # each device says for itself whether it is available

@@ -27,6 +27,19 @@ def read_model(source: Path | bytes, options: Mapping[str, Any]) -> Derived:
         HwnasError: Torch cannot train the model, it does not classify, or nothing of it can be left out.
         ProfilerError: The file cannot be read.
     """
+    return derived_of(read_trainable(source), options)
+
+
+def read_trainable(source: Path | bytes) -> ReadModel:
+    """Read an ONNX file whose ops can all be trained.
+
+    Args:
+        source: The file, whose external data lie beside it, or its content in one piece.
+
+    Raises:
+        HwnasError: Torch cannot train the model.
+        ProfilerError: The file cannot be read.
+    """
     from profilers import read_onnx
 
     model = read_onnx(source, label="--model" if isinstance(source, bytes) else str(source))
@@ -36,7 +49,7 @@ def read_model(source: Path | bytes, options: Mapping[str, Any]) -> Derived:
             f"--model: hwnas cannot train node {node} ({op_type}){f' and {more} more' if more else ''}: it has no such "
             "operator; hwnas derive FILE lists them"
         )
-    return derived_of(model, options)
+    return model
 
 
 def derived_of(model: ReadModel, options: Mapping[str, Any]) -> Derived:
@@ -50,9 +63,18 @@ def derived_of(model: ReadModel, options: Mapping[str, Any]) -> Derived:
         HwnasError: There is no such option.
         SpaceError: An option is out of range, or nothing of the model can be left out.
     """
+    return derive(model.graph, model.weights, sha256=model.sha256, **chosen_options(options))
+
+
+def chosen_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of a derived space without what they say of the model's file.
+
+    Raises:
+        HwnasError: There is no such option.
+    """
     known = sorted({*space_parameters(DerivedSpace.name)} - {*OF_THE_FILE})
     chosen = {name: value for name, value in options.items() if name not in OF_THE_FILE}
     for name in chosen:
         if name not in known:
             raise HwnasError(f"a model's space has no option {name!r}; known options: {', '.join(known)}")
-    return derive(model.graph, model.weights, sha256=model.sha256, **chosen)
+    return chosen

@@ -10,6 +10,7 @@ from hwnas.spaces._dash import Dash1d, Dash2d
 from hwnas.spaces._declaration import first_difference, read_declaration
 from hwnas.spaces._declared import DeclaredSpace
 from hwnas.spaces._derived import (
+    REACH,
     Derived,
     DerivedSpace,
     by_scales,
@@ -18,6 +19,7 @@ from hwnas.spaces._derived import (
     for_smaller_images,
     has_channels,
     identity_norm,
+    reaches,
     reordered,
     with_weights,
 )
@@ -45,6 +47,7 @@ __all__ = [
     "DSCNN",
     "FPN",
     "MOST_NETWORKS",
+    "REACH",
     "Alternative",
     "Architecture",
     "Choice",
@@ -82,6 +85,7 @@ __all__ = [
     "is_file",
     "make_space",
     "named_graph",
+    "reaches",
     "read_declaration",
     "reordered",
     "space_defaults",

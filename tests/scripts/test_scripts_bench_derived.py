@@ -1,5 +1,6 @@
 """The comparison of derived spaces: tuning to a latency, killed trainings, jobs, and the table."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -201,6 +202,25 @@ def test_a_base_is_trained_and_its_speed_is_told(task, tmp_path, monkeypatch, ha
     assert train_bases.speed("resnet20", task, Namespace(speed=0.2), 32, half=half) > 0
 
 
+def test_each_budget_gets_the_space_that_a_search_would_take(tmp_path, monkeypatch):
+    from _derived_bases import FAMILIES, to_onnx
+    from _derived_jobs import SMOKE, Job
+    from _derived_work import Bench
+    from _jobs import Results
+
+    (tmp_path / "resnet20.onnx").write_bytes(to_onnx(FAMILIES["resnet20"](1.0, 1)))
+    scale = dataclasses.replace(SMOKE, shares=(0.7, 0.5, 1e-5))
+    results = Results(tmp_path / "out", {})
+    bench = Bench("", None, tmp_path, results, scale, 1, "cpu", lambda text: None)
+    results.put(Job("latency", "resnet20"), {"ms": 1000.0})
+    for share in scale.shares:
+        job = Job("space", "resnet20", share)
+        results.put(job, bench.do(job))
+    half, every = bench._spaces(Job("elastic", "resnet20", None, 0))
+    assert (half["widths"], half["resolutions"]) == ([0.5, 0.75, 1.0], [32])
+    assert (every["widths"][0], every["resolutions"]) == (0.25, [])
+
+
 def test_all_rivals_see_the_same_number_of_images():
     from _derived_jobs import Scale
 
@@ -216,6 +236,24 @@ def network(method, share, test, ms, macs, seed=0):
     counts = {"macs": macs, "params": macs / 100, "images": 1000, "passes": 4000 if method == "ours" else 1000}
     names = {"name": f"{method}-{share}-{seed}", "base": "resnet20", "share": share, "method": method}
     return {**names, "test": test, "validation": test, **times, **counts}
+
+
+def test_tables_of_different_times_are_one_comparison():
+    from _derived_table import merged, misleading
+
+    def table(seed, test, ms):
+        networks = [network("ours", 0.5, test, 0.5 * ms, 9e6, seed), network("pruned", 0.5, 0.8, 0.6 * ms, 4e6, seed)]
+        bases = {"resnet20": {**network("", 1.0, 0.9 - 0.02 * seed, ms, 4e7), "cpu": "any"}}
+        hours = {"ours": 0.5, **({} if seed else {"sparse": 1.0})}
+        return {"bases": bases, "networks": networks, "left": seed, "core_hours": hours, "cpu": f"day {seed}"}
+
+    joined = merged([table(0, 0.9, 1.0), table(1, 0.88, 10.0)])
+    assert [row["tests"] for row in joined["rows"]] == [[0.9, 0.88], [0.8, 0.8]]
+    assert joined["bases"]["resnet20"]["test"] == pytest.approx(0.89)
+    assert joined["bases"]["resnet20"]["tests"] == pytest.approx([0.9, 0.88])
+    assert (joined["core_hours"], joined["left"], joined["cpu"]) == ({"ours": 1.0, "sparse": 1.0}, 1, "day 1")
+    assert len(joined["misleading_macs"]) == 2  # each with the other network of its own day
+    assert len(misleading(joined["networks"])) == 2
 
 
 def test_the_table_has_means_leads_and_where_macs_lie():

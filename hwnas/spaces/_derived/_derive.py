@@ -9,12 +9,9 @@ from typing import Any
 from hwnas.spaces._derived._order import FloatArray, Scores, bn_scores, l2_scores, node_scores, ordered
 from hwnas.spaces._derived._plan import Note
 from hwnas.spaces._derived._prepare import prepared_weights
+from hwnas.spaces._derived._reach import with_few_ops
 from hwnas.spaces._derived._space import DerivedSpace
 from latency_tables import OpGraph
-
-MOST_OPS = 2_000
-"""Ops that a latency table should have to hold at most, where the shares of channels are not chosen."""
-_COARSER = ((0.25, 0.5, 0.75, 1.0), (0.5, 0.75, 1.0), (0.5, 1.0))
 
 
 @dataclass(frozen=True)
@@ -56,11 +53,7 @@ def derive(graph: OpGraph, weights: Mapping[str, FloatArray], **settings: Any) -
     Raises:
         SpaceError: A setting is out of range, a weight is missing, or nothing of the model can be left out.
     """
-    space = DerivedSpace(graph, **settings)
-    for widths in _COARSER if "widths" not in settings else ():
-        if len(space.ops()) <= MOST_OPS:
-            break
-        space = DerivedSpace(graph, **{**settings, "widths": widths})
+    space = with_few_ops(graph, settings) if "widths" not in settings else DerivedSpace(graph, **settings)
     start = Derived(space, prepared_weights(space.prepared, weights))
     return by_scales(start) if space.importance == "bn" else _by_norms(start)
 

@@ -11,13 +11,24 @@ from derived_models import MOBILE, Net, dense_block, mobile, random_graph, resne
 from simulated_device import AdditiveBackend
 
 from hwnas import HwnasError
+from hwnas._errors import SpaceError
 from hwnas._runs._offline import _difference
 from hwnas._tables._build import build_table, require_coverage
-from hwnas.spaces import DerivedSpace, by_scales, derive, describe_lines, make_space, reordered, with_weights
+from hwnas.spaces import (
+    Architecture,
+    DerivedSpace,
+    by_scales,
+    derive,
+    describe_lines,
+    make_space,
+    reaches,
+    reordered,
+    with_weights,
+)
 from hwnas.testing import check_space
 from hwnas.testing._operators import draw_inputs, run_onnx, varied_weights
 from latency_tables import INPUT, GraphBuilder, Op
-from profilers import Parameter, Primitive, SamplingSettings, build_onnx, ops, register_operator
+from profilers import Parameter, Primitive, SamplingSettings, build_onnx, graph_macs, ops, register_operator
 from profilers._operators import _registry
 
 FEW = SamplingSettings(min_rounds=5, max_rounds=6)
@@ -259,11 +270,61 @@ def test_many_ops_make_fewer_shares(monkeypatch):
     model = resnet(widths=(64, 128, 256), size=16)
     weights = varied_weights(model)
     many = derive(model, weights).space
-    monkeypatch.setattr("hwnas.spaces._derived._derive.MOST_OPS", len(many.ops()) - 1)
+    monkeypatch.setattr("hwnas.spaces._derived._reach.MOST_OPS", len(many.ops()) - 1)
     fewer = derive(model, weights).space
     assert len(fewer.ops()) < len(many.ops())
     assert fewer.settings["widths"] == [0.25, 0.5, 0.75, 1.0]
     assert len(derive(model, weights, widths=[0.25, 0.375, 0.5, 0.75, 1]).space.ops()) == len(many.ops())
+
+
+def test_spaces_reach_further_and_further_below_the_model():
+    model = resnet(widths=(32, 64, 128))
+    spaces = reaches(model, {"keep": ["classes"]})
+    assert [(space.settings["widths"], space.plan.resolutions) for space in spaces] == [
+        ([0.5, 0.75, 1.0], (32,)),
+        ([0.25, 0.375, 0.5, 0.75, 1.0], (32,)),
+        ([0.25, 0.375, 0.5, 0.75, 1.0], (24, 32)),
+    ]
+    assert all(space.settings["keep"] == ["classes"] for space in spaces)
+    macs = [graph_macs(smallest_of(space)) for space in spaces]
+    assert macs == sorted(macs, reverse=True)
+    assert spaces[-1].settings == derive(model, varied_weights(model), keep=["classes"]).space.settings
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ({"widths": [0.75, 1]}, [([0.75, 1.0], (32,)), ([0.75, 1.0], (24, 32))]),
+        ({"resolutions": [16, 32]}, [([0.5, 0.75, 1.0], (16, 32)), ([0.25, 0.375, 0.5, 0.75, 1.0], (16, 32))]),
+        ({"widths": [0.75, 1], "resolutions": 32}, [([0.75, 1.0], (32,))]),
+    ],
+)
+def test_what_is_chosen_stays_however_far_a_space_reaches(chosen, expected):
+    spaces = reaches(resnet(widths=(32, 64, 128)), chosen)
+    assert [(space.settings["widths"], space.plan.resolutions) for space in spaces] == expected
+
+
+def test_models_without_images_reach_by_their_widths_alone():
+    builder = GraphBuilder((1, 400))
+    x = builder.add("first", ops.conv((1, 400), 32, 9, norm="batch"), INPUT)
+    x = builder.add("pool", ops.global_pool(builder.shape(x)), x)
+    spaces = reaches(builder.build(builder.add("classes", ops.linear(builder.shape(x), 4), x)), {})
+    assert [space.settings["widths"][0] for space in spaces] == [0.5, 0.25]
+
+
+def test_a_space_that_nothing_is_left_out_of_is_no_step():
+    builder = GraphBuilder((3, 32, 32))
+    x = builder.add("first", ops.conv((3, 32, 32), 7, 3, norm="batch"), INPUT)  # too narrow to be pruned
+    x = builder.add("pool", ops.global_pool(builder.shape(x)), x)
+    model = builder.build(builder.add("classes", ops.linear(builder.shape(x), 4), x))
+    assert [space.plan.resolutions for space in reaches(model, {})] == [(24, 32)]
+    with pytest.raises(SpaceError, match="nothing of the model can be left out"):
+        reaches(model, {"resolutions": [32]})
+
+
+def smallest_of(space):
+    """Return the network with the smallest value of every choice."""
+    return space.graph(Architecture(tuple(choice.values[0] for choice in space.choices)))
 
 
 @pytest.mark.parametrize(
