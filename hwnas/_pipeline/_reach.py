@@ -39,8 +39,8 @@ _ROUNDS, _MOST_SECONDS = 20, 10.0
 def with_reach(settings: SearchSettings, out: Path, overrides: Overrides, progress: TextProgress) -> SearchSettings:
     """Return the settings with the widths and resolutions of a derived space, where these were left open.
 
-    A run that was begun keeps what it was begun with. Where nothing can be measured here, and without budgets, the
-    space has all default widths and resolutions.
+    A run that was begun keeps what it was begun with, and one with a warm start takes the space of that. Where nothing
+    can be measured here, with several devices, and without budgets, the space has all default widths and resolutions.
 
     Args:
         settings: What to search for.
@@ -53,14 +53,15 @@ def with_reach(settings: SearchSettings, out: Path, overrides: Overrides, progre
     """
     if settings.model is None or overrides.space is not None or all(name in settings.space_settings for name in REACH):
         return settings
-    kept = _kept(out)
+    kept = _kept(out) or ({} if settings.warm_start is None else _kept(Path(settings.warm_start)))
     if kept:
         return replace(settings, space_settings={**kept, **settings.space_settings})
     model = read_trainable(given_file(out, "model", settings.model))
     options = chosen_options(settings.space_settings)
     spaces = reaches(model.graph, {**options, "sha256": model.sha256})
     space = spaces[-1]
-    if settings.budgets and len(spaces) > 1 and not only_predicted(settings, overrides.table):
+    measures = not settings.devices and not only_predicted(settings, overrides.table)
+    if settings.budgets and len(spaces) > 1 and measures:
         backend = overrides.backend or make_search_backend(settings, input_channels(space), progress)
         space = reaching(spaces, settings.budgets, backend, settings.precision, settings.latency_statistic, progress)
     return replace(settings, space_settings=dict(space.settings))

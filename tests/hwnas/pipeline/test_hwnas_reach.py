@@ -14,6 +14,8 @@ from hwnas.testing._operators import varied_weights
 from latency_tables import INPUT
 from profilers import build_onnx, graph_macs
 
+SEVERAL = {"table": "a.json", "minimize": ("latency",)}
+SEVERAL |= {"devices": {"a": {"table": "a.json"}, "b": {"table": "b.json"}}}
 HALF, ALL = [0.5, 0.75, 1.0], [0.25, 0.375, 0.5, 0.75, 1.0]
 
 
@@ -85,6 +87,7 @@ def settings_of(model, **more):
         ({"budgets": {"macs": 1e12}}, HALF, (16,)),
         ({"budgets": {"macs": 1.0}}, ALL, (12, 16)),
         ({"budgets": {"macs": 1e12}, "offline": True, "table": "phone.json"}, ALL, (12, 16)),
+        ({"budgets": {"macs": 1e12}, **SEVERAL}, ALL, (12, 16)),
         ({"budgets": {"macs": 1e12}, "space_settings": {"widths": [0.75, 1]}}, [0.75, 1.0], (16,)),
         ({"budgets": {"macs": 1e12}, "space_settings": {"resolutions": [12, 16]}}, HALF, (12, 16)),
     ],
@@ -117,6 +120,10 @@ def test_a_run_keeps_the_space_that_it_was_begun_with(tmp_path, monkeypatch):
     assert more.settings.space_settings["widths"] == widths
     assert not any(line.startswith("searched, as the budgets need: ") for line in told)
     assert [trial.values for trial in more.trials[:2]] == [trial.values for trial in first.trials]
+    again = hwnas.search(samples=2, macs_budget="200k", warm_start=tmp_path / "run", **{**given, "out": tmp_path / "b"})
+    assert again.settings.space_settings == first.settings.space_settings
+    alone = hwnas.search(samples=2, macs_budget="200k", **{**given, "out": tmp_path / "c"})
+    assert alone.settings.space_settings["widths"] == ALL
 
 
 def test_derive_shows_what_a_search_within_a_budget_would_search(model, graph, spaces):
