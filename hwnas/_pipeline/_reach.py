@@ -96,7 +96,9 @@ def reaching(
     statistic: str | None = None,
     progress: TextProgress = lambda text: None,
 ) -> DerivedSpace:
-    """Return the first space whose smallest network takes at most `BELOW` of each budget; the last where none does.
+    """Return the first space whose smallest network takes at most `BELOW` of each budget.
+
+    Where none does, the one whose smallest network comes closest to its budgets; where no cost is known, the last one.
 
     Args:
         spaces: Spaces of one model, each of which reaches further below it than the one before.
@@ -120,8 +122,10 @@ def reaching(
             number_format = "int8" if precision == "mixed" else precision
             values[key] = [cost.value(graph, backend.batch, number_format) for graph in (*graphs, whole)]
     bound = {key: value for key, value in budgets.items() if key in values}
-    fits = [all(values[key][i] <= BELOW * bound[key] for key in bound) for i in range(len(spaces))]
-    chosen = fits.index(True) if bound and any(fits) else len(spaces) - 1
+    if not bound:
+        return spaces[-1]
+    shares = [max(values[key][i] / bound[key] for key in bound) for i in range(len(spaces))]
+    chosen = next((i for i, share in enumerate(shares) if share <= BELOW), shares.index(min(shares)))
     progress(_line(spaces[chosen], {key: (values[key][chosen], values[key][-1], bound[key]) for key in bound}))
     return spaces[chosen]
 
