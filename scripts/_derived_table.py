@@ -33,7 +33,7 @@ def rows_of(networks: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def merged(tables: Sequence[Row]) -> dict[str, Any]:
-    """Join tables of one comparison that were made at different times, each with bases of its own.
+    """Join tables of one comparison that were made at different times.
 
     Args:
         tables: As `bench_derived.py --json` writes them: other seeds, or other bases.

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGE, PICTURE = DOCS / "compression.md", DOCS / "compression.png"
 RESULTS = (DOCS / "results" / "derived.json", DOCS / "results" / "derived-seed1.json")
-"""The comparison: a table for each time that it was made, with a base and seeds of its own."""
+"""The comparison: a table for each day, with seeds of its own."""
 WIDE = DOCS / "results" / "derived-wide.json"
 """A table of the same comparison, in the widest space."""
 _LEAST_HOURS = 0.005
@@ -88,8 +88,8 @@ def apart(record: Row) -> str:
     if tables == 1:
         return "All networks were measured at the end in the same rounds."
     return (
-        "The seeds were trained on different days, each with a base of its own; at the end, all networks of a seed "
-        "were measured in the same rounds as its base. Latencies and shares are means over the seeds."
+        "Each seed was trained on another day, from the same base. At the end, all networks of a seed were measured in "
+        "the same rounds as the base. Latencies and shares are means over the seeds."
     )
 
 
@@ -100,13 +100,13 @@ def choices_of_space(record: Row, wide: Row) -> list[str]:
         "",
         *wrapped(
             f"""A search around a model reaches only as far below it as its budget needs
-            ([how](derive.md#how-far-below-the-model)). Here that is, for each budget, half of the channels or more at
-            the model's resolution. The widest space begins at a quarter of each layer's channels and offers a lower
+            ([how](derive.md#how-far-below-the-model)). Here that is {spaces_of(record)}.
+            The widest space begins at a quarter of each layer's channels and offers a lower
             resolution: its smallest network takes a twentieth of the base's time. The elastic model trains such
             networks in each step, too, and the rest suffers. *Shared* is the validation accuracy with the weights of
             the elastic model, *alone* the test accuracy after fine-tuning. The rule was made after the searches with
-            seed 0, by validation accuracies, so these do not test it; those with other seeds do. Searches in the widest
-            space evaluated {wide["settings"]["scale"]["samples"]} networks each, the others
+            seed 0, whose spaces were options chosen by validation accuracies{tested(record)}. Searches in the
+            widest space evaluated {wide["settings"]["scale"]["samples"]} networks each, the others
             {record["settings"]["scale"]["samples"]}."""
         ),
         "| budget | space | seed | of base | shared | alone |",
@@ -126,6 +126,23 @@ def choices_of_space(record: Row, wide: Row) -> list[str]:
             one once it is trained alone."""
         ),
     ]
+
+
+def spaces_of(record: Row) -> str:
+    """Write the spaces that the budgets gave, as the searches that followed them say."""
+    found = [each["found"]["space"] for each in record["networks"] if "space" in each.get("found", {})]
+    texts = dict.fromkeys(
+        f"{', '.join(f'{100 * width:g}' for width in space['widths'])} % of the channels, "
+        f"{'at ' + ' and '.join(map(str, space['resolutions'])) if space['resolutions'] else 'at all'} pixels"
+        for space in found
+    )
+    return " or ".join(texts) or "half of the channels or more, at the model's resolution"
+
+
+def tested(record: Row) -> str:
+    """Write which networks the rule was not made by."""
+    others = sorted({each["seed"] for each in record["networks"] if "space" in each.get("found", {})})
+    return f"; seed {', '.join(map(str, others))} tests it" if others else ""
 
 
 def unfinished(record: Row) -> list[str]:
@@ -183,6 +200,7 @@ def draw(record: Row, path: Path) -> None:
 def read() -> tuple[Row, Row]:
     """Return the comparison, and that in the widest space."""
     tables = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS if path.exists()]
+    assert all(table["settings"]["bases"] == tables[0]["settings"]["bases"] for table in tables)  # as the page says
     return merged(tables), json.loads(WIDE.read_text(encoding="utf-8"))
 
 

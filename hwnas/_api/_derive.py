@@ -34,7 +34,7 @@ def derive(
     data_limit: int | None = None,
     space_settings: Mapping[str, Any] | Sequence[str] | None = None,
     latency_budget: str | float | None = None,
-    device: str | None = None,
+    device: str | Backend | None = None,
     threads: int | None = None,
     progress: Callable[[str], None] = quiet,
     **options: Any,
@@ -50,9 +50,9 @@ def derive(
         image_size: Size to load images at; None to keep theirs.
         data_limit: Use at most this many samples of each part.
         space_settings: Options of the space, also texts like ``keep=head``, as ``--space-option`` takes them.
-        latency_budget: Latency of the networks that a search would be for; its statistic is the median. ``widths`` and
-            ``resolutions`` that are left open then reach as far below the model as the budget needs, for which a few
-            networks are measured. None for all default values.
+        latency_budget: Latency budget of the search (median, batch 1, fp32). ``widths`` and ``resolutions`` that are
+            left open then reach as far below the model as the budget needs, for which a few networks are measured.
+            None for all default values.
         device: What measures then, as for `profile`; None for this machine's processor.
         threads: Threads inside an operator then; None for one.
         progress: Receives what would be searched, and what not and why.
@@ -106,7 +106,7 @@ def _require_data(data: object, **options: object) -> None:
 
 
 def _measured_budget(
-    budget: str | float | None, device: str | None, threads: int | None
+    budget: str | float | None, device: str | Backend | None, threads: int | None
 ) -> tuple[dict[str, float], Backend | None]:
     """Return upper bounds by the cost's key, and what measures; None without a budget.
 
@@ -118,8 +118,13 @@ def _measured_budget(
             raise HwnasError(f"{dashed(name)} needs --latency-budget: without one nothing is measured")
     if budget is None:
         return {}, None
-    backend = make_backend(device or default("device"), threads=default("threads") if threads is None else threads)
-    return {LATENCY.key: bound_of(LATENCY, budget)}, backend
+    bounds = {LATENCY.key: bound_of(LATENCY, budget)}
+    if device is not None and not isinstance(device, str):
+        if threads is not None:
+            raise HwnasError("threads has no effect on a device that is given as an object; leave it out")
+        return bounds, device
+    threads = default("threads") if threads is None else threads
+    return bounds, make_backend(device or default("device"), threads=threads)
 
 
 def as_dict(derived: Derived, lines: Sequence[str]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from hwnas._pipeline._measuring import resolve_measuring
 from hwnas._pipeline._oneshot import take_distribution
 from hwnas._pipeline._opening import tell_left_out
 from hwnas._pipeline._overrides import Overrides
-from hwnas._pipeline._reach import with_reach
 from hwnas._pipeline._reference_tails import save_tails
 from hwnas._pipeline._restore import restore_study
 from hwnas._pipeline._sample import sample
@@ -70,7 +69,6 @@ def run_pipeline(
     plan, watcher = workers or WorkerPlan(), Watchers(watcher, [TrialTable()])
     with Foreign(_FOREIGN):
         settings = resolve_measuring(resolve_threads(settings, out, plan, watcher.line), out, overrides.table)
-        settings = with_reach(settings, out, overrides, watcher.line)
         setup = set_up(settings, out, watcher.line, overrides, parallel=plan.apart)
     run, journal, finished = setup.run, setup.journal, False
     try:

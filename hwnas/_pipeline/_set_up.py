@@ -13,6 +13,7 @@ from hwnas._pipeline._oneshot import bound_strategy
 from hwnas._pipeline._opening import named_networks
 from hwnas._pipeline._overrides import Overrides, require_plain
 from hwnas._pipeline._problem import make_problem
+from hwnas._pipeline._reach import with_kept_reach
 from hwnas._pipeline._reference_tails import require_statistic, resolve_tails
 from hwnas._pipeline._setup import SearchCosts, SearchInputs, SearchSetup, SearchTable
 from hwnas._pipeline._setup_costs import resolve_costs
@@ -54,9 +55,11 @@ def set_up(
     if settings.task is not None and settings.task == usual_task(settings.data, settings.data_options):
         settings = replace(settings, task=None)  # the default: the search is the same
     settings = with_train_precision(settings, out, own_evaluator=overrides.evaluator is not None)
+    settings = with_kept_reach(settings, out, progress)
     require_plain(settings.as_dict())
     Run.check(out, settings)
     inputs = resolve_inputs(settings, out, overrides, progress, parallel=parallel)
+    settings = inputs.settings
     named_networks(inputs.space, settings.begin_with)  # wrong ones are refused before anything is measured
     run = Run.check(out, settings, identity_of(settings, inputs))
     backend = overrides.backend or make_search_backend(settings, input_channels(inputs.space), progress)

@@ -13,6 +13,7 @@ from hwnas._runs._journal import TrialJournal
 from hwnas._runs._metrics import metric_of_run
 from hwnas._runs._options import DEFAULT_STATISTIC
 from hwnas._runs._run import Run
+from hwnas._runs._settings import SearchSettings
 from hwnas._runs._several import NamedDevice
 from hwnas._runs._warm_start import WarmStart
 from hwnas._tables._validate import table_references
@@ -33,6 +34,7 @@ class SearchInputs:
     """What the settings of a search name, made and checked against each other.
 
     Attributes:
+        settings: The settings, with what they left open of a model's space.
         task: What networks are for; None where values come from elsewhere (a table) and nothing is delivered.
         space: What is searched.
         evaluator: Makes the full evaluations; not yet prepared.
@@ -41,6 +43,7 @@ class SearchInputs:
         start: What trainings start from.
     """
 
+    settings: SearchSettings
     task: Task | None
     space: Space
     evaluator: Evaluator

@@ -16,6 +16,7 @@ from hwnas._pipeline._final_recipe import require_finalizable
 from hwnas._pipeline._oneshot import require_one_shot
 from hwnas._pipeline._oneshot_strategy import OneShotStrategy
 from hwnas._pipeline._overrides import NO_DATA, Overrides
+from hwnas._pipeline._reach import with_reach
 from hwnas._pipeline._setup import SearchInputs
 from hwnas._pipeline._start import Start, require_use, resolve_start
 from hwnas._pipeline._strategies import make_strategy
@@ -49,11 +50,11 @@ def resolve_inputs(
         HwnasError, ProfilerError, SearchError: One line each.
     """
     strategy = overrides.strategy or make_strategy(settings.strategy_name, **settings.all_strategy_options)
-    if overrides.backend is None:
-        make_search_backend(settings)
+    backend = overrides.backend or make_search_backend(settings)
     require_one_shot(settings, out, strategy, own_evaluator=overrides.evaluator is not None)
     require_use(settings, own_evaluator=overrides.evaluator is not None, own_space=overrides.space is not None)
     task = resolve_task(settings, overrides, progress)
+    settings = with_reach(settings, out, overrides, backend, progress)
     space = resolve_space(settings, overrides, task)
     if task is not None:
         task.require_fit(space)
@@ -67,7 +68,7 @@ def resolve_inputs(
     require_finalizable(settings, task, evaluator)
     if parallel:
         _require_any_order(evaluator, low_fidelity)
-    return SearchInputs(task, space, evaluator, low_fidelity, strategy, start)
+    return SearchInputs(settings, task, space, evaluator, low_fidelity, strategy, start)
 
 
 def _scaled_down(task: Task, space: Space) -> list[str]:

@@ -246,7 +246,7 @@ def _resolutions(graph: OpGraph, options: Options, notes: list[Note]) -> tuple[i
                 f"{', '.join(map(str, options.resolutions))}"
             )
         for size in options.resolutions:
-            if misfit := misfit_of(graph, size):
+            if size != height and (misfit := misfit_of(graph, size)):
                 raise SpaceError(
                     f"--space-option resolutions: the network cannot read images {size} pixels high: {misfit}"
                 )

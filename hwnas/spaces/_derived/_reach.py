@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hwnas._errors import SpaceError
 from hwnas.spaces._derived._options import WIDTHS
-from hwnas.spaces._derived._space import DerivedSpace
+from hwnas.spaces._derived._space import DerivedSpace, EmptySpaceError
 from latency_tables import OpGraph
 
 MOST_OPS = 2_000
@@ -61,14 +60,19 @@ def reaches(graph: OpGraph, settings: Mapping[str, Any]) -> list[DerivedSpace]:
         try:
             changed = {**chosen, **size}
             space = DerivedSpace(graph, **changed) if "widths" in chosen else with_few_ops(graph, changed, shares)
-        except SpaceError:
-            if number == len(steps) - 1:
+        except EmptySpaceError:
+            if number == len(steps) - 1 and not found:
                 raise
-            continue  # nothing can be left out of it within these
-        if not any(space.settings == other.settings for other in found):
-            found.append(space)
+            continue
+        if found and _reach(found[-1]) == _reach(space):
+            found.pop()  # the same, but as the defaults state it
+        found.append(space)
     return found
 
 
+def _reach(space: DerivedSpace) -> tuple[object, ...]:
+    return space.settings["widths"], space.plan.resolutions
+
+
 def _is_open(value: object) -> bool:
-    return value == () or value == []
+    return isinstance(value, (list, tuple)) and not value

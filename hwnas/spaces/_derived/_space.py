@@ -24,6 +24,10 @@ from profilers import graph_parameters
 _LETTERS = "rdwk"
 
 
+class EmptySpaceError(SpaceError):
+    """Nothing of a model can be left out."""
+
+
 class DerivedSpace(ChoiceGraphSpace):
     """What can be left out of a trained model (see docs/derive.md): channels, blocks, taps of kernels, pixels.
 
@@ -77,7 +81,7 @@ class DerivedSpace(ChoiceGraphSpace):
         )
         if not self.choices:
             reasons = dict.fromkeys(f"{note.what}: {note.reason}" for note in self.plan.notes)
-            raise SpaceError(f"nothing of the model can be left out ({'; '.join(reasons):.300})")
+            raise EmptySpaceError(f"nothing of the model can be left out ({'; '.join(reasons):.300})")
 
     @property
     def settings(self) -> dict[str, object]:
