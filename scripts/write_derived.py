@@ -49,8 +49,7 @@ def page(record: Row, wide: Row) -> str:
     lines = [
         "# Compressing a trained model",
         "",
-        f"Written by `scripts/write_derived.py` from {sources()}; do not edit by hand.",
-        "",
+        *wrapped(f"Written by `scripts/write_derived.py` from {sources()}; do not edit by hand."),
         *wrapped(
             f"""Networks trained on CIFAR-10 (JPEG, 40,000 train and 10,000 validation images) are made faster in
             several ways ({names}; `scripts/train_bases.py`). Each budget is a share of a network's own
@@ -87,10 +86,9 @@ def apart(record: Row) -> str:
     tables = len({network["table"] for network in record["networks"]})
     if tables == 1:
         return "All networks were measured at the end in the same rounds."
-    return (
-        "Each seed was trained on another day, from the same base. At the end, all networks of a seed were measured in "
-        "the same rounds as the base. Latencies and shares are means over the seeds."
-    )
+    return """Each seed was trained on another day, from a base that was trained again and came out with the same bits.
+        At the end, all networks of a seed were measured in the same rounds as the base. Latencies and shares are means
+        over the seeds."""
 
 
 def choices_of_space(record: Row, wide: Row) -> list[str]:
@@ -148,7 +146,9 @@ def tested(record: Row) -> str:
 def unfinished(record: Row) -> list[str]:
     """Write what is not trained, or with one seed."""
     seeds = {len(row["tests"]) for row in record["rows"]}
-    text = "Each network was trained with one seed, so differences below a point may be chance." if 1 in seeds else ""
+    text = "Each network was trained with one seed, so differences below a point may be chance."
+    if 1 not in seeds:
+        text = "Differences below half a point may be chance."
     left = record["left"]
     text += f" The comparison is not finished: {left} networks are not trained yet." if left else ""
     return wrapped(text) if text else []

@@ -245,13 +245,14 @@ def test_tables_of_different_times_are_one_comparison():
         networks = [network("ours", 0.5, test, 0.5 * ms, 9e6, seed), network("pruned", 0.5, 0.8, 0.6 * ms, 4e6, seed)]
         bases = {"resnet20": {**network("", 1.0, 0.9 - 0.02 * seed, ms, 4e7), "cpu": "any"}}
         hours = {"ours": 0.5, **({} if seed else {"sparse": 1.0})}
-        return {"bases": bases, "networks": networks, "left": seed, "core_hours": hours, "cpu": f"day {seed}"}
+        return {"bases": bases, "networks": networks, "left": 3 * seed, "core_hours": hours, "cpu": f"day {seed}"}
 
     joined = merged([table(0, 0.9, 1.0), table(1, 0.88, 10.0)])
     assert [row["tests"] for row in joined["rows"]] == [[0.9, 0.88], [0.8, 0.8]]
     assert joined["bases"]["resnet20"]["test"] == pytest.approx(0.89)
     assert joined["bases"]["resnet20"]["tests"] == pytest.approx([0.9, 0.88])
     assert (joined["core_hours"], joined["left"], joined["cpu"]) == ({"ours": 1.0, "sparse": 1.0}, 1, "day 1")
+    assert merged([table(0, 0.9, 1.0)] * 2)["bases"]["resnet20"]["tests"] == [0.9]
     assert len(joined["misleading_macs"]) == 2  # each with the other network of its own day
     assert len(misleading(joined["networks"])) == 2
 
