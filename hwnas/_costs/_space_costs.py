@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -186,6 +185,8 @@ class SpaceCosts:
             for choice, radix in zip(part.term.choices, part.radices, strict=True):
                 index += columns[choice] * radix
             places = index * part.states + held
+            if CROSSINGS in names:
+                self._fill_states(part, rows, places)
             for name, total in zip(names, totals, strict=True):
                 combine = np.maximum if name in self._maxima else np.add
                 combine(total, part.values[name].take(places if name == CROSSINGS else index), out=total)
@@ -193,7 +194,7 @@ class SpaceCosts:
                 held = part.holders.take(places)
         unknown = np.isnan(totals[0]) if len(totals) == 1 else np.isnan(totals).any(axis=0)
         if unknown.any():
-            self._fill(names, rows[unknown])
+            self._fill([name for name in names if name != CROSSINGS], rows[unknown])
             return self._chunk(names, rows)
         return totals
 
@@ -208,7 +209,10 @@ class SpaceCosts:
             for i, name in enumerate(names):
                 value = part.values[name].item(place if name == CROSSINGS else index)
                 if value != value:  # NaN: not requested before
-                    self._fill(names, np.array([row], dtype=np.int64))
+                    rows = np.array([row], dtype=np.int64)
+                    self._fill([other for other in names if other != CROSSINGS], rows)
+                    if CROSSINGS in names:
+                        self._fill_states(part, rows, np.array([place]))
                     return self._totals_of_one(names, row)
                 totals[i] = max(totals[i], value) if name in self._maxima else totals[i] + value
             if CROSSINGS in names:
@@ -216,28 +220,53 @@ class SpaceCosts:
         return totals
 
     def _fill(self, names: Sequence[str], rows: IntArray) -> None:
-        """Work out every quantity that these rows need and that is not known yet."""
+        """Work out every quantity of the forms of these rows that is not known yet; crossings for every state."""
         for part in self._terms:
             index = rows[:, list(part.term.choices)] @ np.array(part.radices, dtype=np.int64)
             places, where = np.unique(index, return_index=True)
             for place, row in zip(places, rows[where], strict=True):
-                spots = {name: place * part.states if name == CROSSINGS else place for name in names}
-                missing = [name for name in names if np.isnan(part.values[name][spots[name]])]
+                states = slice(place * part.states, (place + 1) * part.states)
+                spots = {name: states if name == CROSSINGS else slice(place, place + 1) for name in names}
+                missing = [name for name in names if np.isnan(part.values[name][spots[name]]).any()]
                 if not missing:
                     continue
                 graph = self.space.term_graph(part.term, self.space.decode(row))
                 for name in missing:
                     if name == CROSSINGS:
-                        self._fill_crossings(part, int(place), graph)
+                        for state in range(part.states):
+                            self._fill_crossings(part, int(place) * part.states + state, graph)
                     else:
                         part.values[name][place] = 0.0 if graph is None else self._measures[name](graph)
 
+    def _fill_states(self, part: TermCosts, rows: IntArray, places: IntArray) -> None:
+        """Work out what a term's core crossings cost in the states that these rows reach.
+
+        A term that reads many tensors has too many states to work out all of them, and few of them occur.
+
+        Args:
+            part: The term.
+            rows: Codes of networks ``(n, d)``.
+            places: Where the form and state of each is ``(n,)``.
+        """
+        unknown = np.isnan(part.values[CROSSINGS].take(places))
+        if not unknown.any():
+            return
+        wanted, where = np.unique(places[unknown], return_index=True)
+        for place, row in zip(wanted, rows[unknown][where], strict=True):
+            graph = self.space.term_graph(part.term, self.space.decode(row))
+            self._fill_crossings(part, int(place), graph)
+
     def _fill_crossings(self, part: TermCosts, place: int, graph: OpGraph | None) -> None:
-        """Work out what a term's core crossings cost, for every side that may hold each of its inputs."""
-        for held in product(map(Holders, range(_HOLDERS)), repeat=part.term.tensors):
-            ms, outputs = (0.0, held) if graph is None else self._table.pricing.crossings_ms(graph, held)
-            part.values[CROSSINGS][place * part.states + _state(held)] = ms
-            part.holders[place * part.states + _state(held)] = _state(outputs)
+        """Work out what the core crossings of a form of a term cost in one state."""
+        held = _held(place % part.states, part.term.tensors)
+        ms, outputs = (0.0, held) if graph is None else self._table.pricing.crossings_ms(graph, held)
+        part.values[CROSSINGS][place] = ms
+        part.holders[place] = _state(outputs)
+
+
+def _held(state: int, tensors: int) -> tuple[Holders, ...]:
+    """Return which side holds each of several tensors in a state."""
+    return tuple(Holders(state // _HOLDERS**place % _HOLDERS) for place in range(tensors))
 
 
 def _state(holders: Sequence[Holders]) -> int:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from derived_models import dense_block
 from made_tables import made_table
 
 import latency_tables
-from hwnas._costs._space_costs import SpaceCosts
+from hwnas._costs._soundness import trial_table
+from hwnas._costs._space_costs import CROSSINGS, SpaceCosts
 from hwnas._report._time import CORE_CROSSINGS, time_spent
-from hwnas.spaces import Architecture, Choice, Space, Term, make_space
+from hwnas.spaces import Architecture, Choice, DerivedSpace, Space, Term, make_space
 from latency_tables import (
     CORE_CROSSING,
     INPUT,
@@ -19,6 +21,7 @@ from latency_tables import (
     Entry,
     GraphBuilder,
     OpGraph,
+    Pricing,
     crossing_op,
     load_table,
 )
@@ -129,3 +132,28 @@ def test_a_breakdown_adds_up_to_the_price():
     factor = table.price(graph).value_ms / table.unfitted_graph_ms(graph)
     assert found.session_ms == pytest.approx(table.op_ms(SESSION) * factor)
     assert found.ops_ms[0][3] == pytest.approx(table.op_ms(graph.nodes[3].op) * factor)
+
+
+def test_only_the_states_that_occur_are_worked_out_unless_all_are_asked_for(monkeypatch):
+    space = DerivedSpace(dense_block(layers=6))
+    costs = SpaceCosts(space, trial_table(space))
+    assert max(term.tensors for term in space.terms) >= 6  # thousands of states each
+    calls = []
+    price = Pricing.crossings_ms
+    monkeypatch.setattr(Pricing, "crossings_ms", lambda *given: calls.append(given) or price(*given))
+    rows = np.array([space.encode(arch) for arch in space.sample(8, np.random.default_rng(0))])
+    one_by_one = [float(costs.latency_ms(row)[0]) for row in rows]
+    assert 0 < len(calls) <= len(rows) * len(space.terms)
+    assert SpaceCosts(space, costs.table).latency_ms(rows) == pytest.approx(one_by_one)
+    calls.clear()
+    assert costs.latency_ms(rows) == pytest.approx(one_by_one)
+    assert calls == []
+
+    space = DerivedSpace(dense_block(layers=2))
+    costs = SpaceCosts(space, trial_table(space))
+    rows = np.array([space.encode(arch) for arch in space.sample(4, np.random.default_rng(0))])
+    before = costs.latency_ms(rows)
+    for part in costs.complete(costs.quantities("latency_ms"), lambda term: rows):
+        places = rows[:, list(part.term.choices)] @ np.array(part.radices)
+        assert not np.isnan(part.values[CROSSINGS].reshape(-1, part.states)[places]).any()
+    assert costs.latency_ms(rows) == pytest.approx(before)
