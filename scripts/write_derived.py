@@ -78,7 +78,7 @@ def page(record: Row, wide: Row) -> str:
 
 def sources() -> str:
     """Write which files the page comes from."""
-    return " and ".join(f"`docs/results/{path.name}`" for path in RESULTS if path.exists())
+    return " and ".join(f"`docs/results/{path.name}`" for path in RESULTS)
 
 
 def apart(record: Row) -> str:
@@ -151,7 +151,7 @@ def unfinished(record: Row) -> list[str]:
         text = "Differences below half a point may be chance."
     left = record["left"]
     text += f" The comparison is not finished: {left} networks are not trained yet." if left else ""
-    return wrapped(text) if text else []
+    return wrapped(text)
 
 
 def costs(core_hours: Row) -> str:
@@ -199,7 +199,7 @@ def draw(record: Row, path: Path) -> None:
 
 def read() -> tuple[Row, Row]:
     """Return the comparison, and that in the widest space."""
-    tables = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS if path.exists()]
+    tables = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS]
     digests = {(name, digest) for table in tables for name, digest in table["settings"]["bases"].items()}
     assert len(digests) == len({name for name, _ in digests})  # a base has the same bits each day, as the page says
     return merged(tables), json.loads(WIDE.read_text(encoding="utf-8"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -131,6 +131,9 @@ class SpaceCosts:
         for part in self._terms:
             if len(rows := rows_of(part.term)):
                 self._fill(names, rows)
+                if CROSSINGS in names:
+                    places = _forms(part, rows)[:, None] * part.states + np.arange(part.states)
+                    self._fill_crossings(part, places.ravel(), rows.repeat(part.states, axis=0))
         return list(self._terms)
 
     def cost(self, key: str) -> Callable[[npt.ArrayLike], FloatArray]:
@@ -185,8 +188,6 @@ class SpaceCosts:
             for choice, radix in zip(part.term.choices, part.radices, strict=True):
                 index += columns[choice] * radix
             places = index * part.states + held
-            if CROSSINGS in names:
-                self._fill_states(part, rows, places)
             for name, total in zip(names, totals, strict=True):
                 combine = np.maximum if name in self._maxima else np.add
                 combine(total, part.values[name].take(places if name == CROSSINGS else index), out=total)
@@ -194,7 +195,7 @@ class SpaceCosts:
                 held = part.holders.take(places)
         unknown = np.isnan(totals[0]) if len(totals) == 1 else np.isnan(totals).any(axis=0)
         if unknown.any():
-            self._fill([name for name in names if name != CROSSINGS], rows[unknown])
+            self._fill(names, rows[unknown])
             return self._chunk(names, rows)
         return totals
 
@@ -209,10 +210,7 @@ class SpaceCosts:
             for i, name in enumerate(names):
                 value = part.values[name].item(place if name == CROSSINGS else index)
                 if value != value:  # NaN: not requested before
-                    rows = np.array([row], dtype=np.int64)
-                    self._fill([other for other in names if other != CROSSINGS], rows)
-                    if CROSSINGS in names:
-                        self._fill_states(part, rows, np.array([place]))
+                    self._fill(names, np.array([row], dtype=np.int64))
                     return self._totals_of_one(names, row)
                 totals[i] = max(totals[i], value) if name in self._maxima else totals[i] + value
             if CROSSINGS in names:
@@ -220,48 +218,54 @@ class SpaceCosts:
         return totals
 
     def _fill(self, names: Sequence[str], rows: IntArray) -> None:
-        """Work out every quantity of the forms of these rows that is not known yet; crossings for every state."""
+        """Work out every quantity that these rows need and that is not known yet."""
+        held = np.zeros(len(rows), dtype=np.int64)
+        costs = [name for name in names if name != CROSSINGS]
         for part in self._terms:
-            index = rows[:, list(part.term.choices)] @ np.array(part.radices, dtype=np.int64)
-            places, where = np.unique(index, return_index=True)
-            for place, row in zip(places, rows[where], strict=True):
-                states = slice(place * part.states, (place + 1) * part.states)
-                spots = {name: states if name == CROSSINGS else slice(place, place + 1) for name in names}
-                missing = [name for name in names if np.isnan(part.values[name][spots[name]]).any()]
-                if not missing:
-                    continue
-                graph = self.space.term_graph(part.term, self.space.decode(row))
-                for name in missing:
-                    if name == CROSSINGS:
-                        for state in range(part.states):
-                            self._fill_crossings(part, int(place) * part.states + state, graph)
-                    else:
-                        part.values[name][place] = 0.0 if graph is None else self._measures[name](graph)
+            forms = _forms(part, rows)
+            for form, row in _each_once(forms, rows):
+                missing = [name for name in costs if np.isnan(part.values[name][form])]
+                if missing:
+                    graph = self.space.term_graph(part.term, self.space.decode(row))
+                    for name in missing:
+                        part.values[name][form] = 0.0 if graph is None else self._measures[name](graph)
+            if CROSSINGS in names:
+                places = forms * part.states + held
+                self._fill_crossings(part, places, rows)
+                held = part.holders.take(places)
 
-    def _fill_states(self, part: TermCosts, rows: IntArray, places: IntArray) -> None:
-        """Work out what a term's core crossings cost in the states that these rows reach.
+    def _fill_crossings(self, part: TermCosts, places: IntArray, rows: IntArray) -> None:
+        """Work out what the core crossings of a term cost in some states, where that is not known yet.
 
         A term that reads many tensors has too many states to work out all of them, and few of them occur.
 
         Args:
             part: The term.
+            places: Where the form and state of each row is ``(n,)``.
             rows: Codes of networks ``(n, d)``.
-            places: Where the form and state of each is ``(n,)``.
         """
         unknown = np.isnan(part.values[CROSSINGS].take(places))
-        if not unknown.any():
-            return
-        wanted, where = np.unique(places[unknown], return_index=True)
-        for place, row in zip(wanted, rows[unknown][where], strict=True):
-            graph = self.space.term_graph(part.term, self.space.decode(row))
-            self._fill_crossings(part, int(place), graph)
+        known_form, graph = -1, None
+        for place, row in _each_once(places[unknown], rows[unknown]):
+            form, state = divmod(place, part.states)
+            if form != known_form:
+                known_form, graph = form, self.space.term_graph(part.term, self.space.decode(row))
+            held = _held(state, part.term.tensors)
+            ms, outputs = (0.0, held) if graph is None else self._table.pricing.crossings_ms(graph, held)
+            part.values[CROSSINGS][place] = ms
+            part.holders[place] = _state(outputs)
 
-    def _fill_crossings(self, part: TermCosts, place: int, graph: OpGraph | None) -> None:
-        """Work out what the core crossings of a form of a term cost in one state."""
-        held = _held(place % part.states, part.term.tensors)
-        ms, outputs = (0.0, held) if graph is None else self._table.pricing.crossings_ms(graph, held)
-        part.values[CROSSINGS][place] = ms
-        part.holders[place] = _state(outputs)
+
+def _forms(part: TermCosts, rows: IntArray) -> IntArray:
+    """Return the place of the term's form in each row ``(n,)``."""
+    forms: IntArray = rows[:, list(part.term.choices)] @ np.array(part.radices, dtype=np.int64)
+    return forms
+
+
+def _each_once(places: IntArray, rows: IntArray) -> Iterator[tuple[int, IntArray]]:
+    """Yield each place, ascending, with the first row that is there."""
+    found, where = np.unique(places, return_index=True)
+    yield from zip(found.tolist(), rows[where], strict=True)
 
 
 def _held(state: int, tensors: int) -> tuple[Holders, ...]:
