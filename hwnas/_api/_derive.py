@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas._api._given import quiet
+from hwnas._api._given import quiet, refuse_options
 from hwnas._common._option import dashed
 from hwnas._costs._cost import LATENCY, bound_of
 from hwnas._devices._make import make_backend
@@ -120,8 +120,7 @@ def _measured_budget(
         return {}, None
     bounds = {LATENCY.key: bound_of(LATENCY, budget)}
     if device is not None and not isinstance(device, str):
-        if threads is not None:
-            raise HwnasError("threads has no effect on a device that is given as an object; leave it out")
+        refuse_options({"threads": threads}, ["threads"], "device")
         return bounds, device
     threads = default("threads") if threads is None else threads
     return bounds, make_backend(device or default("device"), threads=threads)

@@ -18,7 +18,7 @@ from hwnas._runs._options import DEFAULT_STATISTIC
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
 from hwnas._tables._build import require_coverage
-from hwnas.spaces import REACH, Architecture, DerivedSpace, reaches, with_precision
+from hwnas.spaces import REACH, DerivedSpace, reaches, with_precision
 from latency_tables import LatencyTable, LatencyTableError, OpGraph, load_table
 from profilers import (
     STATISTICS,
@@ -140,7 +140,7 @@ def reaching(
     Raises:
         ProfilerError: The device cannot measure.
     """
-    graphs = [*(_smallest(space) for space in spaces), spaces[0].graph(spaces[0].largest)]
+    graphs = [*(space.graph(space.smallest) for space in spaces), spaces[0].graph(spaces[0].largest)]
     formats = [*("int8" if precision == "mixed" else precision for _ in spaces), precision]
     batch = 1 if backend is None else backend.batch
     values: dict[str, list[float]] = {}
@@ -184,10 +184,6 @@ def _shares(widths: Any) -> str:
 
 def _rounded(value: float) -> float:
     return float(f"{value:.3g}") if value < 1000 else float(round(value))
-
-
-def _smallest(space: DerivedSpace) -> OpGraph:
-    return space.graph(Architecture(tuple(choice.values[0] for choice in space.choices)))
 
 
 def _latencies(graphs: Sequence[OpGraph], int8: Sequence[bool], backend: Backend, statistic: str | None) -> list[float]:

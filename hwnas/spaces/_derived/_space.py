@@ -113,6 +113,11 @@ class DerivedSpace(ChoiceGraphSpace):
         return Architecture(tuple(choice.values[-1] for choice in self.choices))
 
     @cached_property
+    def smallest(self) -> Architecture:
+        """The network with the smallest value of every choice."""
+        return Architecture(tuple(choice.values[0] for choice in self.choices))
+
+    @cached_property
     def size(self) -> int:
         """Number of assignments of all choices; those of absent blocks are counted too."""
         return math.prod(self.cardinalities)

@@ -13,7 +13,7 @@ from hwnas._pipeline._overrides import Overrides
 from hwnas._pipeline._reach import reaching, with_kept_reach, with_reach
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
-from hwnas.spaces import Architecture, DerivedSpace, reaches
+from hwnas.spaces import DerivedSpace, reaches
 from hwnas.testing._operators import varied_weights
 from latency_tables import INPUT
 from profilers import build_onnx, graph_macs, ops
@@ -41,7 +41,7 @@ def spaces(graph):
 
 def smallest(space):
     """Return the network with the smallest value of every choice."""
-    return space.graph(Architecture(tuple(choice.values[0] for choice in space.choices)))
+    return space.graph(space.smallest)
 
 
 class SteadyDevice(AdditiveBackend):

@@ -15,7 +15,6 @@ from hwnas._errors import SpaceError
 from hwnas._runs._offline import _difference
 from hwnas._tables._build import build_table, require_coverage
 from hwnas.spaces import (
-    Architecture,
     DerivedSpace,
     by_scales,
     derive,
@@ -324,7 +323,7 @@ def test_a_space_that_nothing_is_left_out_of_is_no_step():
 
 def smallest_of(space):
     """Return the network with the smallest value of every choice."""
-    return space.graph(Architecture(tuple(choice.values[0] for choice in space.choices)))
+    return space.graph(space.smallest)
 
 
 @pytest.mark.parametrize(
