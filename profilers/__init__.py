@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from profilers._explain._values import draw_inputs
     from profilers._fingerprint import cpu_environment, cpu_identity
     from profilers._fusion import fusion_differences
+    from profilers._half import convolve
     from profilers._mixed import float_only, graph_at, int8_nodes, mixed_graph, quantised_nodes
     from profilers._networks import measure_beside, measure_twice
     from profilers._onnx import build_onnx
@@ -159,6 +160,7 @@ _MODULES = {
     "profilers._explain._values": ("draw_inputs",),
     "profilers._fingerprint": ("cpu_environment", "cpu_identity"),
     "profilers._fusion": ("fusion_differences",),
+    "profilers._half": ("convolve",),
     "profilers._mixed": ("float_only", "graph_at", "int8_nodes", "mixed_graph", "quantised_nodes"),
     "profilers._networks": ("measure_beside", "measure_twice"),
     "profilers._onnx": ("build_onnx",),
@@ -307,6 +309,7 @@ __all__ = [
     "block_channels",
     "build_onnx",
     "clean_device",
+    "convolve",
     "cores",
     "cpu_environment",
     "cpu_identity",

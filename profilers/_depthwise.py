@@ -54,10 +54,16 @@ class DepthwiseConvolution(torch.autograd.Function):
 
 
 def input_gradient(slope: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
-    """Return the gradient of the input, in float32 for a moment where the convolution strides."""
-    if stride == (1, 1):
-        return _gradient(slope, x, weight, stride, padding, 0)
-    return _gradient(slope.float(), x.float(), weight.float(), stride, padding, 0).bfloat16()
+    """Return the gradient of the input.
+
+    A convolution that strides is one of stride 1 of whose outputs only some are taken. The others have no slope.
+    """
+    if stride != (1, 1):
+        places = [x.shape[2 + axis] + 2 * padding[axis] - weight.shape[2 + axis] + 1 for axis in (0, 1)]
+        spread = slope.new_zeros((*slope.shape[:2], *places)).contiguous(memory_format=torch.channels_last)
+        spread[..., :: stride[0], :: stride[1]] = slope
+        slope = spread
+    return _gradient(slope, x, weight, (1, 1), padding, 0)
 
 
 def weight_gradient(slope: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:

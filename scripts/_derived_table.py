@@ -39,16 +39,22 @@ def merged(tables: Sequence[Row]) -> dict[str, Any]:
         tables: As `bench_derived.py --json` writes them: other seeds, or other bases.
 
     Returns:
-        One such table. Numbers of a base are means, its `tests` are the different ones; settings are the last one's.
+        One such table. Numbers of a base are means, its `tests` are the different ones and its `scale` says how much
+        was done; settings are the last one's.
     """
     networks = [{**network, "table": i} for i, table in enumerate(tables) for network in table["networks"]]
     names = list(dict.fromkeys(name for table in tables for name in table["bases"]))
-    bases = {}
+    bases, left = {}, 0
     for name in names:
-        group = [table["bases"][name] for table in tables if name in table["bases"]]
+        holding = [table for table in tables if name in table["bases"]]
+        group = [table["bases"][name] for table in holding]
         numbers = [key for key, value in group[0].items() if isinstance(value, (int, float))]
         bases[name] = {key: mean(base[key] for base in group) for key in numbers}
         bases[name]["tests"] = list(dict.fromkeys(base["test"] for base in group))  # mostly it is one base
+        bases[name]["scale"] = holding[-1]["settings"]["scale"]
+        trained = [sum(network["base"] == name for network in table["networks"]) for table in holding]
+        # a base's table without the networks of other bases counts all seeds, those of the other tables too
+        left += max(table["left"] + count for table, count in zip(holding, trained, strict=True)) - sum(trained)
     kinds = dict.fromkeys(kind for table in tables for kind in table["core_hours"])
     return {
         **tables[-1],
@@ -57,7 +63,7 @@ def merged(tables: Sequence[Row]) -> dict[str, Any]:
         "rows": rows_of(networks),
         "leads": leads(rows_of(networks)),
         "misleading_macs": misleading(networks),
-        "left": max(table["left"] + len(table["networks"]) for table in tables) - len(networks),
+        "left": left,
         "core_hours": {kind: sum(table["core_hours"].get(kind, 0.0) for table in tables) for kind in kinds},
     }
 

@@ -44,23 +44,21 @@ def page(record: Row, wide: Row) -> str:
         record: The comparison.
         wide: The same in the widest space.
     """
-    scale, names = record["settings"]["scale"], ", ".join(sorted(record["bases"]))
-    both = scale["elastic_epochs"] + scale["tune_epochs"]
+    names, scale = sorted(record["bases"]), record["settings"]["scale"]
     lines = [
         "# Compressing a trained model",
         "",
         *wrapped(f"Written by `scripts/write_derived.py` from {sources()}; do not edit by hand."),
         *wrapped(
             f"""Networks trained on CIFAR-10 (JPEG, 40,000 train and 10,000 validation images) are made faster in
-            several ways ({names}; `scripts/train_bases.py`). Each budget is a share of a network's own
+            several ways ({", ".join(names)}; `scripts/train_bases.py`). Each budget is a share of a network's own
             latency: the median on {record["cpu"]}, one thread. `scripts/bench_derived.py` compares:"""
         ),
         *(line for method, text in WAYS.items() for line in bullet(f"*{METHODS[method]}*: {text}")),
         "",
         *wrapped(
-            f"""After the base, all see {both} epochs of the train part, with the same augmentation, schedule and
-            optimiser; all but the narrowed networks learn from the base as teacher. hwnas spends
-            {scale["elastic_epochs"]} of the epochs on the elastic model of its space, whose
+            f"""{epochs_of(record)} Augmentation, schedule and optimiser are the same; all but the narrowed networks
+            learn from the base as teacher. hwnas spends half of the epochs on the elastic model of its space, whose
             steps pass their images through four networks; each search evaluates {scale["samples"]} networks. Test
             accuracies are of the whole test part (10,000 images; one standard error is about 0.3 points), which
             nothing was chosen on. {apart(record)}"""
@@ -78,7 +76,21 @@ def page(record: Row, wide: Row) -> str:
 
 def sources() -> str:
     """Write which files the page comes from."""
-    return " and ".join(f"`docs/results/{path.name}`" for path in RESULTS)
+    *others, last = (f"`docs/results/{path.name}`" for path in RESULTS)
+    return f"{', '.join(others)} and {last}"
+
+
+def epochs_of(record: Row) -> str:
+    """Write how long the networks of each base are trained."""
+    epochs = {}
+    for name, base in record["bases"].items():
+        elastic, tune = base["scale"]["elastic_epochs"], base["scale"]["tune_epochs"]
+        assert elastic == tune  # as the page says
+        epochs[name] = elastic + tune
+    if len(set(epochs.values())) == 1:
+        return f"After the base, all see {max(epochs.values())} epochs of the train part."
+    each = " and ".join(f"{count} epochs of the train part after {name}" for name, count in epochs.items())
+    return f"All see {each}."
 
 
 def apart(record: Row) -> str:
@@ -86,9 +98,9 @@ def apart(record: Row) -> str:
     tables = len({network["table"] for network in record["networks"]})
     if tables == 1:
         return "All networks were measured at the end in the same rounds."
-    return """Each seed was trained on another day, from a base that was trained again and came out with the same bits.
-        At the end, all networks of a seed were measured in the same rounds as the base. Latencies and shares are means
-        over the seeds."""
+    return """Each seed was trained on another day; a base that was trained again came out with the same bits. At the
+        end, all networks of a seed were measured in the same rounds as their base. Latencies and shares are means over
+        the seeds."""
 
 
 def choices_of_space(record: Row, wide: Row) -> list[str]:
@@ -102,9 +114,9 @@ def choices_of_space(record: Row, wide: Row) -> list[str]:
             The widest space begins at a quarter of each layer's channels and offers a lower
             resolution: its smallest network takes a twentieth of the base's time. The elastic model trains such
             networks in each step, too, and the rest suffers. *Shared* is the validation accuracy with the weights of
-            the elastic model, *alone* the test accuracy after fine-tuning. The rule was made after the searches with
-            seed 0, whose spaces were options chosen by validation accuracies{tested(record)}. Searches in the
-            widest space evaluated {wide["settings"]["scale"]["samples"]} networks each, the others
+            the elastic model, *alone* the test accuracy after fine-tuning. The rule was made after the searches around
+            resnet20 with seed 0, whose spaces were options chosen by validation accuracies{tested(record)}. Searches
+            in the widest space evaluated {wide["settings"]["scale"]["samples"]} networks each, the others
             {record["settings"]["scale"]["samples"]}."""
         ),
         "| budget | space | seed | of base | shared | alone |",
@@ -139,16 +151,18 @@ def spaces_of(record: Row) -> str:
 
 def tested(record: Row) -> str:
     """Write which networks the rule was not made by."""
-    others = sorted({each["seed"] for each in record["networks"] if "space" in each.get("found", {})})
-    return f"; seed {', '.join(map(str, others))} tests it" if others else ""
+    followed = {(each["base"], each["seed"]) for each in record["networks"] if "space" in each.get("found", {})}
+    others = [f"{base} with seed {seed}" for base, seed in sorted(followed)]
+    return f"; {' and '.join(others)} {'test' if len(others) > 1 else 'tests'} it" if others else ""
 
 
 def unfinished(record: Row) -> list[str]:
     """Write what is not trained, or with one seed."""
-    seeds = {len(row["tests"]) for row in record["rows"]}
-    text = "Each network was trained with one seed, so differences below a point may be chance."
-    if 1 not in seeds:
-        text = "Differences below half a point may be chance."
+    single = sorted({row["base"] for row in record["rows"] if len(row["tests"]) == 1})
+    text = "Differences below half a point may be chance."
+    if single:
+        text = f"Around {' and '.join(single)} there is one seed: differences below a point may be chance. "
+        text += "Elsewhere that holds below half a point." if len(single) < len(record["bases"]) else ""
     left = record["left"]
     text += f" The comparison is not finished: {left} networks are not trained yet." if left else ""
     return wrapped(text)

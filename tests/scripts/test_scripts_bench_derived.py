@@ -245,7 +245,9 @@ def test_tables_of_different_times_are_one_comparison():
         networks = [network("ours", 0.5, test, 0.5 * ms, 9e6, seed), network("pruned", 0.5, 0.8, 0.6 * ms, 4e6, seed)]
         bases = {"resnet20": {**network("", 1.0, 0.9 - 0.02 * seed, ms, 4e7), "cpu": "any"}}
         hours = {"ours": 0.5, **({} if seed else {"sparse": 1.0})}
-        return {"bases": bases, "networks": networks, "left": 3 * seed, "core_hours": hours, "cpu": f"day {seed}"}
+        settings = {"scale": {"tune_epochs": 8 + seed}}
+        rest = {"left": 3 * seed, "core_hours": hours, "cpu": f"day {seed}", "settings": settings}
+        return {"bases": bases, "networks": networks, **rest}
 
     joined = merged([table(0, 0.9, 1.0), table(1, 0.88, 10.0)])
     assert [row["tests"] for row in joined["rows"]] == [[0.9, 0.88], [0.8, 0.8]]
@@ -253,6 +255,13 @@ def test_tables_of_different_times_are_one_comparison():
     assert joined["bases"]["resnet20"]["tests"] == pytest.approx([0.9, 0.88])
     assert (joined["core_hours"], joined["left"], joined["cpu"]) == ({"ours": 1.0, "sparse": 1.0}, 1, "day 1")
     assert merged([table(0, 0.9, 1.0)] * 2)["bases"]["resnet20"]["tests"] == [0.9]
+    other = json.loads(json.dumps(table(0, 0.9, 1.0)).replace("resnet20", "inverted"))
+    both = merged([table(0, 0.9, 1.0), table(1, 0.88, 10.0), {**other, "left": 4}])
+    assert both["left"] == 5  # each base lacks networks of its own
+    assert {name: base["scale"]["tune_epochs"] for name, base in both["bases"].items()} == {
+        "resnet20": 9,
+        "inverted": 8,
+    }
     assert len(joined["misleading_macs"]) == 2  # each with the other network of its own day
     assert len(misleading(joined["networks"])) == 2
 
