@@ -44,7 +44,7 @@ def page(record: Row, wide: Row) -> str:
         record: The comparison.
         wide: The same in the widest space.
     """
-    names, scale = sorted(record["bases"]), record["settings"]["scale"]
+    names = sorted(record["bases"])
     lines = [
         "# Compressing a trained model",
         "",
@@ -57,11 +57,10 @@ def page(record: Row, wide: Row) -> str:
         *(line for method, text in WAYS.items() for line in bullet(f"*{METHODS[method]}*: {text}")),
         "",
         *wrapped(
-            f"""{epochs_of(record)} Augmentation, schedule and optimiser are the same; all but the narrowed networks
+            f"""{effort(record)} Augmentation, schedule and optimiser are the same; all but the narrowed networks
             learn from the base as teacher. hwnas spends half of the epochs on the elastic model of its space, whose
-            steps pass their images through four networks; each search evaluates {scale["samples"]} networks. Test
-            accuracies are of the whole test part (10,000 images; one standard error is about 0.3 points), which
-            nothing was chosen on. {apart(record)}"""
+            steps pass their images through four networks. Test accuracies are of the whole test part (10,000 images;
+            one standard error is about 0.3 points), which nothing was chosen on. {apart(record)}"""
         ),
         *markdown(record["bases"], record["networks"]).splitlines(),
         "",
@@ -80,17 +79,17 @@ def sources() -> str:
     return f"{', '.join(others)} and {last}"
 
 
-def epochs_of(record: Row) -> str:
-    """Write how long the networks of each base are trained."""
-    epochs = {}
+def effort(record: Row) -> str:
+    """Write how long the networks around each base are trained, and how many a search evaluates."""
+    told = {}
     for name, base in record["bases"].items():
-        elastic, tune = base["scale"]["elastic_epochs"], base["scale"]["tune_epochs"]
+        elastic, tune, samples = (base["scale"][key] for key in ("elastic_epochs", "tune_epochs", "samples"))
         assert elastic == tune  # as the page says
-        epochs[name] = elastic + tune
-    if len(set(epochs.values())) == 1:
-        return f"After the base, all see {max(epochs.values())} epochs of the train part."
-    each = " and ".join(f"{count} epochs of the train part after {name}" for name, count in epochs.items())
-    return f"All see {each}."
+        told[name] = (f"{elastic + tune} epochs of the train part", f"each search evaluates {samples} networks")
+    if len(set(told.values())) == 1:
+        epochs, search = next(iter(told.values()))
+        return f"After the base, all see {epochs}; {search}."
+    return " ".join(f"After {name}, all see {epochs}, and {search}." for name, (epochs, search) in told.items())
 
 
 def apart(record: Row) -> str:
@@ -115,9 +114,8 @@ def choices_of_space(record: Row, wide: Row) -> list[str]:
             resolution: its smallest network takes a twentieth of the base's time. The elastic model trains such
             networks in each step, too, and the rest suffers. *Shared* is the validation accuracy with the weights of
             the elastic model, *alone* the test accuracy after fine-tuning. The rule was made after the searches around
-            resnet20 with seed 0, whose spaces were options chosen by validation accuracies{tested(record)}. Searches
-            in the widest space evaluated {wide["settings"]["scale"]["samples"]} networks each, the others
-            {record["settings"]["scale"]["samples"]}."""
+            resnet20 with seed 0, whose spaces were options chosen by validation accuracies{tested(record)}. A search
+            in the widest space evaluated {wide["settings"]["scale"]["samples"]} networks."""
         ),
         "| budget | space | seed | of base | shared | alone |",
         "|---|---|---|---|---|---|",
