@@ -23,8 +23,8 @@ GROUPS = {
     "evaluation": "all evaluators are listed below",
     "delivery": "what happens to the best networks before they are exported, measured and tested",
     "pruning": "see docs/derive.md for all options",
-    "budgets": "upper bounds: the search proposes networks that are expected within them; the latency budget limits "
-    "what is measured",
+    "budgets": "upper bounds: sizes are known before a network is evaluated; the latency budget limits what is "
+    "measured",
 }
 """What stands below the headings of a command's help."""
 
@@ -228,7 +228,7 @@ _AFTER_A_SEARCH = (
 _ABOUT_MODELS = (
     Command(
         "explain",
-        "measure an ONNX model on this machine's CPU, and what each of its nodes costs in it",
+        "measure an ONNX model on this machine's CPU, and each node's share of its latency",
         "hwnas explain model.onnx -o explained.html",
         (
             _positional("model", "ONNX file"),
@@ -297,7 +297,7 @@ _ABOUT_MODELS = (
             *(SETTINGS[name] for name in ("input_scaling", "data_limit")),
             replace(
                 SETTINGS["image_size"],
-                help="pixels: scale the shorter side of each image to this size and cut out the centre",
+                help="side of the input in pixels: the shorter side of each image is scaled to it, its centre cropped",
                 group="data",
             ),
             replace(
@@ -307,7 +307,7 @@ _ABOUT_MODELS = (
             ),
             replace(
                 budget_options()["latency"],
-                help="latency budget of the search, like 4ms: measure how much smaller its networks must be",
+                help="latency budget of the search, like 4ms: measure a few networks, show the space it would search",
                 group="pruning",
             ),
             replace(DEVICE[0], default=None, help=f"with --latency-budget: {DEVICE[0].help} (default cpu)"),

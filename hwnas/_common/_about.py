@@ -25,7 +25,7 @@ TASKS = {
 }
 EVALUATORS = {
     "supernet": "trains one network with shared weights, cuts each candidate out of it (default)",
-    "train": "trains each candidate from scratch; --halving stops weak ones early",
+    "train": "trains each candidate alone; --halving stops weak ones early",
     "table:FILE": "looks accuracies up in a published CSV file",
     "synflow": "training-free score, no accuracy (needs --finalize train): products of weights along paths",
     "naswot": "training-free score, no accuracy (needs --finalize train): how ReLU patterns differ between images",

@@ -15,9 +15,9 @@ from hwnas.training import Recipe, default_recipe, recipe_settings
 
 AVERAGE = 0.999
 """Decay of the weights' moving average in a final training."""
-TUNE_RATE, TUNE_SHARE = 0.02, 0.25
-"""Fine-tuning: peak of the learning rate, and its epochs as a share of a whole training's; the weights are good already
-and only have to come apart from those of the other networks."""
+TUNE_SLOWER, TUNE_SHORTER = 5, 4
+"""Fine-tuning: how many times lower its learning rate, and how many times fewer its epochs, are than those of a whole
+training by default. The weights are good already and only have to come apart from those of the other networks."""
 
 
 def final_recipe(settings: SearchSettings, task: Task) -> Recipe:
@@ -34,8 +34,10 @@ def final_recipe(settings: SearchSettings, task: Task) -> Recipe:
     shared = {name: value for name, value in given.items() if name in settable}
     own: dict[str, Any] = {"average": AVERAGE}
     if settings.finalize in CONTINUES:
-        own["epochs"] = max(1, round(TUNE_SHARE * default_recipe(task).epochs))
-        own["learning_rate"] = TUNE_RATE
+        optimizer = {**shared, **settings.final_recipe}.get("optimizer")
+        whole = default_recipe(task, optimizer=optimizer)
+        own["epochs"] = max(1, round(whole.epochs / TUNE_SHORTER))
+        own["learning_rate"] = whole.learning_rate / TUNE_SLOWER
     return default_recipe(task, **{**shared, **own, **settings.final_recipe})
 
 

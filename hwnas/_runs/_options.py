@@ -81,7 +81,8 @@ SPACE = (
     ),
     Option(
         "image_size",
-        "pixels a side to which images, frames and masks are scaled; also the input size of nasbench201 and video",
+        "side of the input in pixels: images to classify are scaled and cropped, other images and masks scaled to it; "
+        "also the input size of nasbench201 and video",
         WHOLE,
         group="space",
     ),
@@ -113,7 +114,7 @@ SPACE = (
 """A space and its options."""
 MODEL = Option(
     "model",
-    "ONNX file of a trained model: search smaller and faster versions of it (see docs/own-model.md)",
+    "ONNX file of a trained model: search for smaller and faster versions of it (see docs/own-model.md)",
     PATH,
     group="space",
     metavar="FILE",
@@ -178,7 +179,8 @@ _EVALUATION = (
     ),
     Option(
         "low_fidelity",
-        "evaluate candidates at low fidelity first, with another evaluator (or another column of table:FILE)",
+        "with --strategy lamoo: evaluate candidates at low fidelity first, with another evaluator (or another column "
+        "of table:FILE)",
         TEXT,
         group="evaluation",
         old=("cheap",),
@@ -341,8 +343,8 @@ In a run's settings they are among ``data_options``."""
 _DELIVERY = (
     Option(
         "finalize",
-        "final training: none, finetune, distil (finetune taught by the supernet's largest network) or train (from "
-        "scratch)",
+        "final training: none, finetune (from the weights of the search), distil (the same, taught by the supernet's "
+        "largest network) or train (a whole training); --model gives all three its weights and teacher",
         TEXT,
         "none",
         "delivery",
@@ -394,7 +396,7 @@ _MEASURING = (
     Option(
         "measure",
         "what to measure on the device: trials, winners (delivered networks alone) or none "
-        "(default: trials if latency has a goal or budget)",
+        "(default: trials if latency is an objective or has a budget)",
         TEXT,
         group="device",
     ),
@@ -455,7 +457,7 @@ def _budget_option(name: str) -> Option:
     if name not in COSTS:  # what a plug-in says of its own is not read for a help text
         return option
     cost = COSTS[name]
-    unit = f" in {cost.unit}" if cost.unit else ""
+    unit = f" in {cost.unit}" if cost.unit and name != "latency" else ""  # a latency names its unit
     option = replace(option, help=f"upper bound of {cost.title}{unit}, like {cost.example}")
     if not cost.also:
         return option

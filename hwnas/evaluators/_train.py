@@ -1,4 +1,4 @@
-"""Evaluator `train`: every network trained from scratch."""
+"""Evaluator `train`: every network trained alone."""
 
 from __future__ import annotations
 

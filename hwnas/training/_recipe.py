@@ -12,7 +12,9 @@ from hwnas.training._sampling import SAMPLINGS
 StepProgress = Callable[[int, int, str], None]
 """Called with steps done, steps in all and one line of text."""
 
-OPTIMIZERS = ("sgd", "adamw")
+RATES = {"sgd": 0.1, "adamw": 0.002}
+"""Optimisers, each with the learning rate that it has by default."""
+OPTIMIZERS = tuple(RATES)
 PRECISIONS = ("fp32", "bf16")
 TEACHERS = ("largest", "teacher")
 """Who teaches the subnets of a supernet but the largest."""
@@ -65,7 +67,7 @@ class Recipe:
     epochs: int
     batch_size: int
     optimizer: str = "sgd"
-    learning_rate: float = 0.1
+    learning_rate: float = RATES["sgd"]
     warmup: float = 0.1
     weight_decay: float = 1e-4
     clip: float = 5.0
@@ -142,7 +144,10 @@ def default_recipe(task: Task, **changes: object) -> Recipe:
             raise EvaluatorError(f"training has no setting {name!r}; known settings: {', '.join(known)}")
     values: dict[str, object] = {name: option.default for name, option in task.options.items()}
     values |= task.default_recipe()
-    values |= {name: value for name, value in changes.items() if value is not None}
+    chosen = {name: value for name, value in changes.items() if value is not None}
+    if chosen.get("optimizer", values.get("optimizer")) != values.get("optimizer"):
+        values["learning_rate"] = RATES.get(str(chosen["optimizer"]))  # a rate belongs to an optimiser
+    values |= chosen
     own = {name: values.pop(name) for name in task.options}
     for name, value in own.items():
         task.options[name].require(name, value)

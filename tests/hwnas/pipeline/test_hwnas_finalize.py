@@ -18,7 +18,7 @@ from hwnas.data import load_data
 from hwnas.evaluators import TrainEvaluator, make_evaluator
 from hwnas.spaces import make_space
 from hwnas.tasks import ImageClassification
-from hwnas.training import Subnet, Teacher
+from hwnas.training import Subnet, Teacher, default_recipe
 from hwnas.training._cover import extreme_network
 from profilers import graph_parameters, random_weights
 
@@ -228,6 +228,16 @@ def test_the_recipe_of_a_final_training(data):
     assert final_recipe(dataclasses.replace(settings, finalize="distil"), data) == tuned
     own = dataclasses.replace(settings, finalize="finetune", final_recipe={"epochs": 2, "average": 0.0})
     assert (final_recipe(own, data).epochs, final_recipe(own, data).average) == (2, 0.0)
+
+
+def test_fine_tuning_is_slower_than_a_training_with_the_same_optimiser(data):
+    shared = {"optimizer": "adamw", "learning_rate": 0.3}
+    settings = SearchSettings(finalize="finetune", evaluator_options=shared)
+    assert final_recipe(settings, data).learning_rate == default_recipe(data, optimizer="adamw").learning_rate / 5
+    own = dataclasses.replace(settings, evaluator_options={}, final_recipe={"optimizer": "adamw"})
+    assert final_recipe(own, data).learning_rate == final_recipe(settings, data).learning_rate
+    chosen = dataclasses.replace(own, final_recipe={"optimizer": "adamw", "learning_rate": 0.05})
+    assert final_recipe(chosen, data).learning_rate == 0.05
 
 
 def test_what_cannot_be_finalized_is_refused(data, tmp_path):

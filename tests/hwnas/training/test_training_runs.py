@@ -447,6 +447,13 @@ def test_impossible_settings(changes: dict[str, object], message: str) -> None:
     assert str(caught.value) == message
 
 
+def test_a_learning_rate_belongs_to_its_optimiser() -> None:
+    task = digits_task()
+    rates = [default_recipe(task, optimizer=name).learning_rate for name in (None, "sgd", "adamw")]
+    assert rates == [0.1, 0.1, 0.002]
+    assert default_recipe(task, optimizer="adamw", learning_rate=0.5).learning_rate == 0.5
+
+
 def test_a_file_with_other_outputs_or_an_open_batch_is_refused(tmp_path: Path) -> None:
     data, space = digits(), cells()
     graph, subnet = space.graph(Supernet(space, seed=2).largest), Supernet(space, seed=2)
