@@ -112,7 +112,8 @@ def reach_of(
     """
     options = chosen_options(options)
     spaces = reaches(model.graph, {**options, "sha256": model.sha256})
-    settings = reaching(spaces, budgets, backend, progress=progress).settings
+    space = reaching(spaces, budgets, backend, progress=progress) if len(spaces) > 1 else spaces[0]
+    settings = space.settings
     return {**options, **{name: settings[name] for name in REACH}}
 
 

@@ -14,7 +14,7 @@ from hwnas.tasks import Targets, Task
 from hwnas.training._batches import fixed_sample
 from hwnas.training._recipe import Recipe
 from hwnas.training._start._norms import with_norms
-from profilers import RunningNorm, expand, run_graph
+from profilers import NORM_EPSILON, RunningNorm, expand, run_graph
 
 Batches = Iterable[tuple[Tensor, Targets]]
 _BATCH = 32
@@ -24,8 +24,8 @@ _BATCH = 32
 def fitted(derived: Derived, task: Task, recipe: Recipe, *, samples: int = 1024) -> Derived:
     """Fit a derived space's starting weights to data; its largest network computes the same as before.
 
-    Batch norms that were put back get the statistics of train samples, and channels are ordered by first-order
-    importance (``taylor``) or by the scales of the norms (``bn``) where the space asks for that.
+    Batch norms that were put back, or stand for constants, get the statistics of train samples, and channels are
+    ordered by first-order importance (``taylor``) or by the scales of the norms (``bn``) where the space asks for that.
 
     Args:
         derived: The space and its weights.
@@ -45,7 +45,7 @@ def fitted(derived: Derived, task: Task, recipe: Recipe, *, samples: int = 1024)
         """Yield the samples with their targets."""
         return ((task.inputs("train", part, shape), task.targets("train", part)) for part in parts)
 
-    if derived.space.prepared.put_back:
+    if derived.space.prepared.put_back or plain_norms(derived):
         derived = with_norm_statistics(derived, inputs())
     if derived.space.importance == "bn":
         return by_scales(derived)
@@ -62,15 +62,33 @@ def fitted(derived: Derived, task: Task, recipe: Recipe, *, samples: int = 1024)
 def with_norm_statistics(derived: Derived, batches: Iterable[Tensor]) -> Derived:
     """Give the batch norms that were put back the statistics of data, with scales and shifts that undo them.
 
+    The same holds for norms that stand for a scale and shift by constants: a training recomputes the statistics of all
+    norms, and with other statistics these would compute something else.
+
     Args:
-        derived: The space and its weights, where these norms only add a bias, as `derive` makes them.
+        derived: The space and its weights, where norms that were put back only add a bias, as `derive` makes them.
         batches: Inputs ``(N, *shape)`` of the largest network.
     """
-    weights = dict(derived.weights)
-    for node in derived.space.prepared.put_back:
-        _, beta, mean, _ = (weights.pop(f"{node}.{name}") for name in ("gamma", "beta", "mean", "variance"))
+    weights, scales = dict(derived.weights), {}
+    plain = plain_norms(derived)
+    for node in (*derived.space.prepared.put_back, *plain):
+        gamma, beta, mean, _ = (weights.pop(f"{node}.{name}") for name in ("gamma", "beta", "mean", "variance"))
         weights[f"{node}.bias"] = beta - mean
-    return with_weights(derived, with_norms(weights, derived.graph, lambda: batches))
+        if node in plain:
+            scales[node] = gamma
+    return with_weights(derived, with_norms(weights, derived.graph, lambda: batches, scales))
+
+
+def plain_norms(derived: Derived) -> list[str]:
+    """Return the norms of a model that are a scale and shift by constants: their mean is 0 and their variance 1."""
+    nodes = [name.removesuffix(".variance") for name in derived.weights if name.endswith(".variance")]
+    return [
+        node
+        for node in nodes
+        if node not in derived.space.prepared.put_back
+        and not np.any(derived.weights[f"{node}.mean"])
+        and np.all(derived.weights[f"{node}.variance"] == np.float32(1.0 - NORM_EPSILON))
+    ]
 
 
 def taylor_scores(

@@ -14,6 +14,9 @@ from profilers._errors import ModelFileError
 from profilers._read._attributes import Array, attributes_of, describe, one_line
 from profilers._read._limits import MAX_FOLDED_ELEMENTS
 
+SOFTMAX_ALONG_AN_AXIS = 13
+"""Opset from which Softmax, LogSoftmax and Hardmax take one axis alone."""
+
 _ELEMENTWISE = {
     "Abs",
     "Add",
@@ -99,11 +102,25 @@ def folded_values(node: onnx.NodeProto, constants: Mapping[str, Array], opset: i
             return [_filled(node, values)]
         if node.op_type == "Identity" and len(values) == 1 and values[0] is not None:
             return [values[0]]
+        if node.op_type in ("Softmax", "LogSoftmax") and opset < SOFTMAX_ALONG_AN_AXIS and values[0] is not None:
+            return [_flat_softmax(node, values[0])]
         return _evaluated(node, values, opset)
     except ModelFileError:
         raise
     except Exception as error:  # whatever numpy or ONNX's reference raise for a malformed node
         raise ModelFileError(f"{describe(node)}: {one_line(error)}") from None
+
+
+def _flat_softmax(node: onnx.NodeProto, x: Array) -> Array:
+    """Return what Softmax and LogSoftmax meant before opset 13: the axes from `axis` on are one."""
+    axis = int(attributes_of(node).get("axis", 1))
+    if not -x.ndim <= axis <= x.ndim:
+        raise ModelFileError(f"{describe(node)}: it has no axis {axis}")
+    rows = x.reshape(math.prod(x.shape[: axis if axis >= 0 else axis + x.ndim]), -1)
+    rows = rows - rows.max(1, keepdims=True)
+    logarithms = rows - np.log(np.exp(rows).sum(1, keepdims=True))
+    result: Array = logarithms if node.op_type == "LogSoftmax" else np.exp(logarithms)
+    return result.reshape(x.shape).astype(x.dtype)
 
 
 def _constant(node: onnx.NodeProto) -> Array:

@@ -21,7 +21,18 @@ _MOST_NODES = 8
 _LARGE = [1e3, 1e5, 3e38]
 """Points that tell a bound of any size, such as that of ``clip(x, 0, 255)``, from none; the last is near the largest
 32-bit float."""
-_POINTS: Array = np.concatenate([np.linspace(-8.0, 8.0, 65), [-40.0, 40.0], np.negative(_LARGE), _LARGE])
+_NEAR = [sign * 2.0**-power for power in range(3, 17) for sign in (-1.0, 1.0)]
+"""Distances from a knee: a chain may differ from a function between two of the even points alone."""
+_POINTS: Array = np.concatenate(
+    [
+        np.linspace(-8.0, 8.0, 65),
+        np.random.default_rng(0).uniform(-8.0, 8.0, 64),
+        *(np.add(knee, _NEAR) for knee in (-3.0, 0.0, 3.0, 6.0)),
+        [-40.0, 40.0],
+        np.negative(_LARGE),
+        _LARGE,
+    ]
+)
 _POINTS.setflags(write=False)
 _TOLERANCE = 1e-5
 _SATURATED_TOLERANCE = 1e-7

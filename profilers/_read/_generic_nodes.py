@@ -13,7 +13,8 @@ from latency_tables import Op, sorted_attributes
 from profilers._errors import ModelFileError
 from profilers._operators import _make as ops
 from profilers._operators._generic import MAX_BODY_BYTES, pack_body
-from profilers._read._attributes import Array, describe, one_line
+from profilers._read._attributes import Array, attributes_of, describe, one_line
+from profilers._read._fold import SOFTMAX_ALONG_AN_AXIS
 from profilers._read._infer import TensorType, infer
 from profilers._read._macs import RECURRENT, node_macs
 from profilers._read._translate import Translation
@@ -209,6 +210,8 @@ def _any_batch(
 
 def _along_the_batch(node: onnx.NodeProto, types: Mapping[str, TensorType]) -> bool:
     """Return whether a node has the batch axis as its `axis`, counted from either end."""
+    if node.op_type == "MeanVarianceNormalization" and 0 in attributes_of(node).get("axes", (0, 2, 3)):
+        return True
     axes = [attribute.i for attribute in node.attribute if attribute.name == "axis"]
     ranks = [len(types[name].shape) for name in (*node.input[:1], *node.output[:1]) if name in types]
     return any(axis == 0 or axis == -rank for axis in axes for rank in ranks)
@@ -237,6 +240,13 @@ def _in_our_opset(
         return body, OPSET
     if opset > OPSET:
         return body, opset
+    for node in changed:
+        if node.op_type == "Hardmax" and opset < SOFTMAX_ALONG_AN_AXIS:
+            rank = len(t.file.types[node.input[0]].shape)
+            if attributes_of(node).get("axis", 1) not in (-1, rank - 1):
+                raise ModelFileError(
+                    f"{describe(node)}: hwnas reads it along the last axis alone before opset {SOFTMAX_ALONG_AN_AXIS}"
+                )
     typed = onnx.GraphProto()
     typed.CopyFrom(body)
     for info in typed.input:
@@ -261,11 +271,24 @@ def _in_our_opset(
 
 
 def _as_before(graph: onnx.GraphProto) -> None:
-    """Say of each Resize what Upsample and the first Resize meant; the converter leaves it to the new defaults."""
+    """Say of each Resize what Upsample and the first Resize meant; the converter leaves it to the new defaults.
+
+    ONNX Runtime rounds places up where the first Resize makes an axis smaller.
+
+    Raises:
+        ValueError: One axis becomes smaller and another one larger, or it is not known which.
+    """
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Resize":
-            stated = {attribute.name for attribute in node.attribute}
-            for name, value in (("coordinate_transformation_mode", "asymmetric"), ("nearest_mode", "floor")):
+            stated = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+            nearest = stated.get("mode", b"nearest") == b"nearest"
+            scales = stored.get(node.input[2]) if len(node.input) > 2 else None
+            if nearest and (scales is None or (np.min(scales) < 1 < np.max(scales))):
+                raise ValueError("its scales must be constant, and not both below and above 1")
+            smaller = nearest and scales is not None and np.min(scales) < 1
+            places = "ceil" if smaller else "floor"
+            for name, value in (("coordinate_transformation_mode", "asymmetric"), ("nearest_mode", places)):
                 if name not in stated:
                     node.attribute.append(helper.make_attribute(name, value))
 

@@ -19,8 +19,8 @@ from profilers._read._limits import MAX_NODES, MAX_RANK, MAX_TENSOR_BYTES
 Extents = tuple[int, ...]
 """Shape of a tensor with its batch axis; ``()`` for a scalar."""
 _POOLS = ("MaxPool", "AveragePool", "LpPool")
-_KEEP_SHAPE = ("GroupNormalization",)
-"""Operators without a rule of ONNX's, whose output is like their first input."""
+_KEEP_SHAPE = ("GroupNormalization", "MeanVarianceNormalization")
+"""Operators that ONNX has no rule for in some opsets, whose output is like their first input."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,9 @@ def infer(
     if len(graph.node) > MAX_NODES:
         raise ModelFileError(f"the graph has {len(graph.node)} nodes; hwnas reads at most {MAX_NODES}")
     spent = sum(value.nbytes for value in stored.values())
-    read = {name for node in graph.node for name in node.input if name} | set(result.outputs)
-    for node in _sorted_nodes(graph.node, result.types):
+    live = _live_nodes(_sorted_nodes(graph.node, result.types), result.outputs)
+    read = {name for node in live for name in node.input if name} | set(result.outputs)
+    for node in live:
         values = _extents(node, result.types) or folded_values(node, result.constants, opset)
         if values is None:
             _infer_node(node, result, read)
@@ -122,6 +123,16 @@ def _sorted_nodes(nodes: Sequence[onnx.NodeProto], known: Mapping[str, TensorTyp
                 raise ModelFileError(f"{describe(node)}: it writes {name!r}, which exists already")
             written.add(name)
     return list(nodes)
+
+
+def _live_nodes(nodes: Sequence[onnx.NodeProto], outputs: Sequence[str]) -> list[onnx.NodeProto]:
+    """Return the nodes that reach an output: what the others are does not matter."""
+    needed, live = set(outputs), list[onnx.NodeProto]()
+    for node in reversed(nodes):
+        if needed.intersection(filter(None, node.output)):
+            needed.update(node.input)
+            live.append(node)
+    return live[::-1]
 
 
 def _extents(node: onnx.NodeProto, types: Mapping[str, TensorType]) -> list[Array] | None:
@@ -162,16 +173,18 @@ def _infer_node(node: onnx.NodeProto, graph: FileGraph, read: set[str]) -> None:
         if name in graph.constants and graph.constants[name].size <= 1024
     }
     try:
-        results = onnx.shape_inference.infer_node_outputs(
-            schema, node, types, values, opset_imports=[helper.make_opsetid("", graph.opset)]
+        results = (
+            dict.fromkeys(node.output, types[node.input[0]])
+            if node.op_type in _KEEP_SHAPE
+            else onnx.shape_inference.infer_node_outputs(
+                schema, node, types, values, opset_imports=[helper.make_opsetid("", graph.opset)]
+            )
         )
         if node.op_type in _POOLS and attributes.get("ceil_mode", 0):
             given = graph.types[node.input[0]].shape
             results = {name: _without_windows_outside(made, given, attributes) for name, made in results.items()}
     except Exception as error:  # whatever ONNX's rules raise for a malformed node
         raise ModelFileError(f"{where}: {one_line(error)}") from None
-    if node.op_type in _KEEP_SHAPE:
-        results = dict.fromkeys(node.output, types[node.input[0]])
     for name in node.output:
         if name in read:
             graph.types[name] = _known_type(where, name, results.get(name))

@@ -72,6 +72,21 @@ def identity(t: Translation, node: onnx.NodeProto) -> bool:
     return t.alias(node)
 
 
+@rule("Cast", "Clip", "Expand", "Pad", "Tile")
+def unchanged(t: Translation, node: onnx.NodeProto) -> bool:
+    """Leave out a node that has nothing to do: a cast to the same type, a padding of no width, a clip without ends."""
+    types, attributes = t.file.types, attributes_of(node)
+    if not t.is_sample(node.input[0]) or types[node.output[0]] != types[node.input[0]]:
+        return False
+    if node.op_type == "Clip" and (any(node.input[1:]) or {"min", "max"} & set(attributes)):
+        return False
+    if node.op_type == "Pad":
+        widths = t.constant(node.input[1]) if len(node.input) > 1 else np.asarray(attributes.get("pads", [1]))
+        if widths is None or np.any(widths):
+            return False
+    return t.alias(node)
+
+
 @rule("Add", "Sum")
 def addition(t: Translation, node: onnx.NodeProto) -> bool:
     """Write the sum of two tensors of one shape."""

@@ -142,11 +142,11 @@ class Translation:
         return self.file.types[tensor].shape[1:]
 
     def output_shape(self, node: onnx.NodeProto) -> Shape | None:
-        """Return the shape of a node's only output without its batch axis; ``None`` where the graph cannot hold it."""
-        if len([name for name in node.output if name]) != 1:
+        """Return the shape of the only output that is read, the first, without its batch axis; ``None`` for others."""
+        name = node.output[0]
+        if not name or any(other in self.file.readers for other in node.output[1:] if other):
             return None
-        name = next(filter(None, node.output))
-        return self.shape(name) if name == node.output[0] and self.fits(name) else None
+        return self.shape(name) if self.fits(name) else None
 
     def producer(self, tensor: str) -> onnx.NodeProto | None:
         """Return the node that computes a tensor; ``None`` for inputs and constants."""

@@ -13,7 +13,7 @@ from hwnas.spaces._derived._prepare import Prepared
 from hwnas.spaces._derived._remake import pads_of
 from hwnas.spaces._derived._residual import Residual, residual_blocks, stages
 from hwnas.spaces._derived._smaller import misfit_of, three_quarters
-from latency_tables import OpGraph
+from latency_tables import INPUT, OpGraph
 
 _NARROWEST = 8
 """Channels of the narrowest group that is searched."""
@@ -194,6 +194,9 @@ def _depths(graph: OpGraph, kept: set[str], options: Options, notes: list[Note])
         bound = [i for i, block in enumerate(stage) if kept & set(block.nodes)]
         if bound:
             notes.append(Note("blocks", tuple(stage[i].end for i in bound), KEEP))
+        if 0 not in bound and stage[0].skip == INPUT and any(block.end in graph.outputs for block in stage):
+            notes.append(Note("blocks", (stage[0].end,), "without it the output would be the input"))
+            bound.insert(0, 0)
         if options.depth == "blocks":
             free = [(f"stage{number}.block{i}", block) for i, block in enumerate(stage) if i not in bound]
             choices += [DepthChoice(name, (0, 1), (block,)) for name, block in free]

@@ -105,12 +105,22 @@ def _values(prepared: Prepared, name: str, weights: Mapping[str, FloatArray]) ->
 
 
 def identity_norm(
-    mean: npt.NDArray[np.float64], variance: npt.NDArray[np.float64], bias: FloatArray
+    mean: npt.NDArray[np.float64],
+    variance: npt.NDArray[np.float64],
+    bias: FloatArray,
+    scale: FloatArray | float = 1.0,
 ) -> dict[str, FloatArray]:
-    """Return the parameters of a batch norm with these statistics that only adds a bias, ``(channels,)`` each."""
+    """Return the parameters of a batch norm with these statistics that computes ``scale * x + bias``.
+
+    Args:
+        mean: ``(channels,)``.
+        variance: ``(channels,)``.
+        bias: ``(channels,)``.
+        scale: ``(channels,)``, or one for all.
+    """
     values = {
-        "gamma": np.sqrt(variance + NORM_EPSILON),
-        "beta": mean + bias,
+        "gamma": scale * np.sqrt(variance + NORM_EPSILON),
+        "beta": scale * mean + bias,
         "mean": mean,
         "variance": variance,
     }

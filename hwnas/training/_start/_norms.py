@@ -28,18 +28,22 @@ def folded_nodes(initial: Mapping[str, FloatArray], graph: OpGraph) -> list[str]
 
 
 def with_norms(
-    initial: Mapping[str, FloatArray], graph: OpGraph, batches: Callable[[], Iterable[Tensor]]
+    initial: Mapping[str, FloatArray],
+    graph: OpGraph,
+    batches: Callable[[], Iterable[Tensor]],
+    scales: Mapping[str, FloatArray] | None = None,
 ) -> dict[str, FloatArray]:
     """Return given tensors with a batch norm in the place of each bias that a norm was folded into.
 
     Each starts as the identity on the data: with the mean m and variance v of what the convolution gives there,
-    ``gamma = sqrt(v + epsilon)`` and ``beta = m + bias``. The network then computes what the file's network computes,
-    and goes on to do so when a batch has the moments of the data.
+    ``gamma = scale * sqrt(v + epsilon)`` and ``beta = scale * m + bias``. The network then computes what the file's
+    network computes, and goes on to do so when a batch has the moments of the data.
 
     Args:
         initial: Tensors by ``"node.parameter"``.
         graph: The network.
         batches: Gives inputs ``(N, *graph.input_shape)`` where they are needed.
+        scales: Factors ``(channels,)`` of nodes that do not only add their bias; 1 where absent.
     """
     graph = graph.without_dead_code()
     nodes = folded_nodes(initial, graph)
@@ -49,6 +53,10 @@ def with_norms(
     for node in nodes:
         bias = torch.from_numpy(np.asarray(initial[f"{node}.bias"], dtype=np.float32))
         tensors[f"{node}.beta"] = torch.zeros_like(tensors[f"{node}.beta"])
+        scale = None if scales is None else scales.get(node)
+        tensors[f"{node}.gamma"] = (
+            torch.ones_like(tensors[f"{node}.gamma"]) if scale is None else torch.from_numpy(np.asarray(scale))
+        )
         both = min(len(bias), len(tensors[f"{node}.beta"]))
         tensors[f"{node}.beta"][:both] = bias[:both]
     names = [f"{node}.{moment}" for node in nodes for moment in ("mean", "variance")]
@@ -56,13 +64,13 @@ def with_norms(
     complete = {name: array for name, array in initial.items() if name.removesuffix(".bias") not in nodes}
     for node in nodes:
         mean, variance = (statistics[f"{node}.{moment}"].numpy() for moment in ("mean", "variance"))
-        norm = identity_norm(mean, variance, tensors[f"{node}.beta"].numpy())
+        norm = identity_norm(mean, variance, tensors[f"{node}.beta"].numpy(), tensors[f"{node}.gamma"].numpy())
         complete |= {f"{node}.{name}": value for name, value in norm.items()}
     return complete
 
 
 class _IdentityNorm(RunningNorm):
-    """Norms as the file has them; one that is absent there adds its bias and collects the moments of its input.
+    """Norms as the file has them; one that is absent there scales and shifts, and collects the moments of its input.
 
     An absent norm has the float64 tensors of `collected_statistics` in the place of its statistics.
     """
@@ -71,10 +79,11 @@ class _IdentityNorm(RunningNorm):
         super().__init__(training=False)
 
     def __call__(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Normalise, or add the bias to, ``(N, C, ...)``."""
+        """Normalise, or scale and shift, ``(N, C, ...)``."""
         if parameters["mean"].dtype != torch.float64:
             return super().__call__(x, parameters)
         values = x.double().flatten(2) if x.ndim > 2 else x.double()[..., None]
         parameters["mean"].add_(values.mean(2).sum(0))
         parameters["variance"].add_(values.square().mean(2).sum(0))
-        return x + parameters["beta"].reshape(-1, *(1,) * (x.ndim - 2))
+        scale, shift = (parameters[name].reshape(-1, *(1,) * (x.ndim - 2)) for name in ("gamma", "beta"))
+        return x * scale + shift

@@ -26,7 +26,7 @@ from hwnas.spaces import (
 )
 from hwnas.testing import check_space
 from hwnas.testing._operators import draw_inputs, run_onnx, varied_weights
-from latency_tables import INPUT, GraphBuilder, Op
+from latency_tables import INPUT, GraphBuilder, Node, Op, OpGraph
 from profilers import Parameter, Primitive, SamplingSettings, build_onnx, graph_macs, ops, register_operator
 from profilers._operators import _registry
 
@@ -478,3 +478,20 @@ def test_weights_of_other_operators_are_not_taken_for_those_of_channels(monkeypa
     require_equal(run(derived.graph, derived.weights), run(model, weights))
     batch = (torch.rand(2, 3, 16, 16), torch.tensor([0, 1]))
     assert "slope" not in taylor_scores(derived, [batch], torch.nn.functional.cross_entropy)
+
+
+@pytest.mark.parametrize("depth", ["stages", "blocks"])
+def test_a_network_whose_output_adds_its_input_keeps_a_block(depth):
+    def block(number, x):
+        first = Node(f"a{number}", ops.conv((16, 8, 8), 24, kernel=3, stride=1, act="relu"), (x,))
+        second = Node(f"b{number}", ops.conv((24, 8, 8), 16, kernel=3, stride=1), (first.name,))
+        return first, second, Node(f"sum{number}", ops.add((16, 8, 8)), (second.name, x))
+
+    nodes = (*block(0, INPUT), *block(1, "sum0"))
+    model = OpGraph((16, 8, 8), nodes, ("sum1",))
+    derived = derive(model, varied_weights(model), depth=depth)
+    space = derived.space
+    assert [len(space.graph(arch).nodes) > 0 for arch in (space.smallest, space.largest)] == [True, True]
+    (choice,) = [choice for choice in space.choices if "block" in choice.name or "depth" in choice.name]
+    assert choice.values == ((1, 2) if depth == "stages" else (0, 1))
+    assert any("the output would be the input" in line for line in describe_lines(derived))

@@ -6,6 +6,7 @@ import torch
 from derived_models import Net, mobile, random_graph, resnet
 from training_toys import digits_task
 
+import hwnas
 from hwnas.spaces import Architecture, derive
 from hwnas.spaces._derived._remake import resized
 from hwnas.testing._operators import run_onnx, varied_weights
@@ -18,6 +19,7 @@ from hwnas.training import (
     train_supernet,
     with_norm_statistics,
 )
+from hwnas.training._derived import plain_norms
 from hwnas.training._trim import cut_tensor
 from latency_tables import INPUT
 from profilers import GraphModule, build_onnx, graph_parameters
@@ -148,3 +150,36 @@ def test_fitting_keeps_the_function_and_training_goes_on_from_it(importance):
     net = supernet_of(after)
     train_supernet(net, task, recipe)
     assert not torch.equal(net.shared()["stem.weight"], torch.from_numpy(after.weights["stem.weight"]))
+
+
+class Scaled(torch.nn.Module):
+    """A classifier with constant factors and shifts that no layer can take in."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.first, self.second = torch.nn.Conv2d(1, 16, 3, padding=1), torch.nn.Conv2d(16, 16, 3, padding=1)
+        self.classes = torch.nn.Linear(16, 10)
+
+    def forward(self, x):
+        x = torch.relu(self.first((x - 0.5) / 0.25)) * 1.7
+        x = torch.relu(self.second(x) * 0.5 + 0.1 + x)
+        return self.classes(x.mean((2, 3)) * 3.0 - 0.2)
+
+
+def test_constant_factors_compute_the_same_when_a_training_takes_statistics():
+    model = hwnas.from_torch(Scaled().eval(), torch.rand(1, 1, 8, 8))
+    derived = derive(model.graph, model.weights, importance="l2")
+    plain = plain_norms(derived)
+    assert len(plain) >= 2
+    task = digits_task()
+    with_data = fitted(derived, task, default_recipe(task))
+    assert not plain_norms(with_data)
+    x = task.inputs("train", np.arange(task.size("train")), task.input_shape)
+    expected = run_onnx(build_onnx(derived.graph, derived.weights, batch=len(x)), {INPUT: x.numpy()})[0]
+    same = run_onnx(build_onnx(with_data.graph, with_data.weights, batch=len(x)), {INPUT: x.numpy()})[0]
+    assert relative(same, expected) < 1e-4
+    subnet = supernet_of(with_data).subnet(derived.space.largest, [x])  # recomputes all statistics
+    assert np.mean(np.abs(subnet(x).detach().numpy() - expected)) < 0.1 * expected.std()
+    wrong = supernet_of(derived).subnet(derived.space.largest, [x])
+    assert np.mean(np.abs(wrong(x).detach().numpy() - expected)) > 0.3 * expected.std()
