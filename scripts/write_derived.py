@@ -1,4 +1,4 @@
-"""Write docs/compression.md and its picture from docs/results/derived.json: the table of scripts/bench_derived.py."""
+"""Write docs/compression.md and its picture from the tables of scripts/bench_derived.py in docs/results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from latency_tables import write_atomic
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGE, PICTURE = DOCS / "compression.md", DOCS / "compression.png"
-RESULTS = (DOCS / "results" / "derived.json", DOCS / "results" / "derived-seed1.json")
+RESULTS = tuple(DOCS / "results" / f"{name}.json" for name in ("derived", "derived-seed1", "derived-inverted"))
 """The comparison: a table for each day, with seeds of its own."""
 WIDE = DOCS / "results" / "derived-wide.json"
 """A table of the same comparison, in the widest space."""
