@@ -17,7 +17,7 @@ from latency_tables import write_atomic
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGE, PICTURE = DOCS / "compression.md", DOCS / "compression.png"
-RESULTS = tuple(DOCS / "results" / f"{name}.json" for name in ("derived", "derived-seed1", "derived-inverted"))
+RESULTS = tuple(DOCS / "results" / f"{name}.json" for name in ("derived", "derived-seed1"))
 """The comparison: a table for each day, with seeds of its own."""
 WIDE = DOCS / "results" / "derived-wide.json"
 """A table of the same comparison, in the widest space."""
