@@ -68,7 +68,12 @@ BLACK_BOX = (
     Method("qlognehvi", "BoTorch's models and acquisition", "a baseline from a known library"),
     Method("mutation", "mutates members of the front", "no model; thousands of cheap evaluations"),
     Method("nsga2", "evolution by non-dominated sorting", "no model; thousands of cheap evaluations", "compare"),
-    Method("nsga3", "the same with reference directions", "many objectives, no model", "compare"),
+    Method(
+        "nsga3",
+        "evolution by non-dominated sorting, with reference directions",
+        "many objectives, no model",
+        "compare",
+    ),
     Method("moead", "evolution by decomposition", "many objectives, no model", "compare"),
     Method("tpe", "Optuna's Parzen estimators", "a baseline", "compare"),
     Method("cmaes", "CMA-ES for categories", "a baseline"),
@@ -190,7 +195,7 @@ def detectors(record: dict[str, Any]) -> list[str]:
         logarithm of the predicted latency, each scaled to the range of {record["random"]} random networks. Their 75th
         percentile is {seed["random_percentile"]:.2f}; the median of the controller's first 30 trials is
         {seed["first_median"]:.2f}, that of its last 30 of {record["samples"]} is {seed["last_median"]:.2f}, and
-        {_percent(seed["last_above"])} of these are above the percentile of random networks."""
+        {_percent(seed["last_above"])} of these are above that 75th percentile."""
     )
 
 
