@@ -99,6 +99,8 @@ def _test_text(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
     if "dense" in metadata:
         return f"; `python predict.py --test FOLDER` (or an `.npz` file) prints the {metric_of(network).text}."
     judged = "classes" in metadata and "detections" not in metadata
+    if judged and reads_signals(metadata):
+        return "; `python predict.py --test FOLDER` (class folders, or an `.npz` file with labels) prints the accuracy."
     return "; `python predict.py --test FOLDER` prints the accuracy." if judged else "."
 
 
@@ -170,7 +172,8 @@ def _signals_text(loading: Mapping[str, Any]) -> str:
 
 def _run_text(metadata: Mapping[str, Any]) -> str:
     if "dense" in metadata:
-        if metadata["dense"]["kind"] == "segmentation" and metadata["dense"]["pixels"]:
+        channels = len(metadata["dense"]["mean"])
+        if metadata["dense"]["kind"] == "segmentation" and metadata["dense"]["pixels"] and channels in (1, 3):
             return "`python predict.py image.png --out FOLDER` writes a PNG of class indices; also folders of images."
         return "`python predict.py samples.npz --out FOLDER` reads `x`, channels first, and writes the maps as `y`."
     if isinstance(metadata.get("preprocessing"), dict) and "frames" in metadata["preprocessing"]:

@@ -252,9 +252,8 @@ def extent(path: Path) -> tuple[int, int]:
     """Return width and height of an image that was decoded before, turned as its EXIF data say."""
     with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as opened:
         warnings.simplefilter("ignore")
-        width, height = opened.size
-        turned = opened.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    return (height, width) if turned else (width, height)
+        width, height = ImageOps.exif_transpose(opened).size  # Pillow gives some files their turned size at once
+    return width, height
 
 
 def files_in(folder: Path, suffixes: Any) -> list[Path]:
@@ -522,10 +521,10 @@ def map_samples(path: Path, network: Network) -> np.ndarray:
     """Return samples ``(N, *shape)`` as they were before hwnas normalised them: of an image, or of an array file."""
     assert network.maps is not None
     if path.suffix.lower() not in SUFFIXES:
-        return samples_of(path, network)
-    if not network.maps["pixels"] or len(network.shape) != 3:
+        return as_trained(path, samples_of(path, network), network)
+    channels, height, width = network.shape if len(network.shape) == 3 else (0, 0, 0)
+    if not network.maps["pixels"] or channels not in (1, 3):
         raise InputError(f"{path}: this network reads no images; give an .npy or .npz file of samples")
-    channels, height, width = network.shape
     pixels = decode(path, channels)
     if network.maps.get("image_size"):
         pixels = as_loaded(pixels, network.maps)
@@ -534,6 +533,12 @@ def map_samples(path: Path, network: Network) -> np.ndarray:
         here = f"{pixels.shape[1]}x{pixels.shape[0]}"
         raise InputError(f"{path}: {here} pixels, but the network reads {width}x{height}; scale or cut the image")
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]
+
+
+def as_trained(path: Path, samples: np.ndarray, network: Network) -> np.ndarray:
+    """Return samples of an array file on the scale of the training: levels of 0-255 where it read these."""
+    assert network.maps is not None
+    return as_levels(path, samples, samples) if network.maps["pixels"] else samples
 
 
 def infer_maps(network: Network, samples: np.ndarray) -> np.ndarray:
@@ -678,7 +683,7 @@ def labelled_maps(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]
     require_there([path])
     arrays = load_arrays(path)
     targets = arrays[labelled_keys(path, arrays)[1]]
-    return array_samples(path, arrays, network), targets
+    return as_trained(path, array_samples(path, arrays, network), network), targets
 
 
 def read_mask(path: Path, image: Path, square: int | None) -> np.ndarray:
@@ -822,6 +827,8 @@ def labelled(path: Path, network: Network) -> tuple[list[Any], list[str], str]:
     if network.preparing is not None:
         images, labels = labelled_pixels(path, network.preparing)
         return [ready(image, network.preparing) for image in images], [str(label) for label in labels], ""
+    if network.signals is not None and path.suffix.lower() not in ARRAYS:
+        raise InputError(f"{path} states no classes to test; give class folders (<class>/*) or an .npz file")
     arrays = load_arrays(path)
     of_groups = of_tested_arrays(path, arrays, network)
     if of_groups is not None:

@@ -59,10 +59,13 @@ def deliver_devices(setup: SearchSetup, study: Study, watcher: Watcher, override
             _remove_run(out)
             continue
         settings = settings_of_device(run, device, samples)
-        if _is_of_other_trials(out, settings):
+        if _was_measured(out, settings):
+            watcher.line(f"{name}: its device is not available now; its delivery stays as it was measured earlier")
+            continue
+        if _is_another(out, settings):
             _remove_run(out)
         if device.backend is None:
-            watcher.line(f"{name}: not measured here, its device is not available")
+            watcher.line(f"{name}: not measured here, --device {run.settings.device} does not reach its device")
         given = device.backend if device.backend is overrides.backend else None
         deliver(settings, out, _OfDevice(name, watcher), replace(overrides, table=None, backend=given))
     from hwnas._report import DeviceFront, write_devices
@@ -133,12 +136,43 @@ def _usable_trials(setup: SearchSetup, study: Study, device: DeviceCosts) -> int
     return int(kept.sum())
 
 
-def _is_of_other_trials(out: Path, settings: SearchSettings) -> bool:
-    """Return whether a device's folder holds the delivery of fewer trials, or for another budget."""
+_OF_TRIALS = ("samples", "budgets")
+_OF_MEASURING = (
+    "device",
+    "threads",
+    "provider",
+    "protocol",
+    "channels_last",
+    "offline",
+    "measure",
+    "latency_statistic",
+)
+"""Settings of a device's run that follow from where it can be measured now."""
+
+
+def _differing(out: Path, settings: SearchSettings) -> set[str] | None:
+    """Return the settings in which a device's folder differs; None where it holds no delivery."""
     if not (out / SETTINGS).exists():
+        return None
+    before, now = Run.open(out).settings.as_dict(), settings.as_dict()
+    return {name for name in now if before.get(name) != now[name]}
+
+
+def _is_another(out: Path, settings: SearchSettings) -> bool:
+    """Return whether a device's folder holds a delivery that cannot be continued.
+
+    It is one of fewer trials, for another budget, or measured in another way.
+    """
+    return bool((_differing(out, settings) or set()).intersection((*_OF_TRIALS, *_OF_MEASURING)))
+
+
+def _was_measured(out: Path, settings: SearchSettings) -> bool:
+    """Return whether a device's folder holds all that is wanted, measured while the device was available."""
+    different = _differing(out, settings)
+    if different is None or not settings.offline or different - set(_OF_MEASURING):
         return False
-    before = Run.open(out).settings
-    return (before.samples, dict(before.budgets)) != (settings.samples, dict(settings.budgets))
+    run = Run.open(out)
+    return not run.settings.offline and run.finished is not None
 
 
 def _remove_run(out: Path) -> None:

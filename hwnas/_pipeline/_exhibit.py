@@ -6,7 +6,7 @@ from functools import cache
 
 from hwnas._common._foreign import error_line
 from hwnas._pipeline._setup import SearchSetup
-from hwnas._runs._exhibits import write_exhibits
+from hwnas._runs._exhibits import remove_exhibits, write_exhibits
 from hwnas._runs._front import keeps, pick_network
 from profilers import TextProgress
 
@@ -21,6 +21,7 @@ def exhibit(setup: SearchSetup, progress: TextProgress) -> None:
         progress: Receives a line where the task cannot show them: what was found is delivered all the same.
     """
     run, task = setup.run, setup.task
+    remove_exhibits(run)  # an earlier delivery's
     networks = [network for network in run.pareto() if network["onnx"] is not None]
     if task is None or not networks:
         return

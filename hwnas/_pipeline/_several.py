@@ -159,6 +159,8 @@ def _backend(
         return None, elsewhere
     shared = {"batch": settings.batch, "image_channels": input_channels(space), "precision": precision_of(table)}
     for place in dict.fromkeys([str(identity["device"]), settings.device]):
+        if place.startswith("cuda") != elsewhere.startswith("cuda"):
+            continue  # a run trains where it measures, so a GPU's would not take this search's trials
         try:
             backend = make_backend(**{**measuring_of(identity), **shared, "device": place})
             if backend.identity() == identity:

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Sequence
 
+from hwnas._errors import RunError
 from hwnas._runs._run import Run
 from hwnas.tasks import Exhibit
 
@@ -30,6 +31,18 @@ def write_exhibits(run: Run, network: str, exhibits: Sequence[Exhibit]) -> None:
         for item in exhibits
     ]
     run.write(EXHIBITS, json.dumps({"network": network, "exhibits": items}) + "\n")
+
+
+def remove_exhibits(run: Run) -> None:
+    """Remove what was shown of a network, so that no other one seems to be shown.
+
+    Raises:
+        RunError: It cannot be removed.
+    """
+    try:
+        (run.path / EXHIBITS).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot remove {run.path / EXHIBITS}: {error.strerror}") from None
 
 
 def read_exhibits(run: Run) -> tuple[str, list[Exhibit]] | None:

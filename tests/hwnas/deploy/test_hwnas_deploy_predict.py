@@ -351,9 +351,47 @@ def test_a_file_of_labelled_maps_is_read_once(tmp_path, monkeypatch):
     load, reads = program().load_arrays, []
     monkeypatch.setattr(program(), "load_arrays", lambda path: reads.append(path) or load(path))
     np.savez(tmp_path / "a.npz", x_test=np.ones((3, 1, 4, 4)), y_test=np.zeros((3, 4, 4), int), x_train=np.ones(2))
-    network = SimpleNamespace(signals=None, shape=(1, 4, 4))
+    network = SimpleNamespace(signals=None, shape=(1, 4, 4), maps={"pixels": False})
     samples, targets = program().labelled_maps(tmp_path / "a.npz", network)
     assert (samples.shape, targets.shape, reads) == ((3, 1, 4, 4), (3, 4, 4), [tmp_path / "a.npz"])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "tif", "png", "webp"])
+def test_the_extent_of_an_image_is_that_of_its_pixels(tmp_path, suffix, orientation):
+    exif, file = Image.Exif(), tmp_path / f"a.{suffix}"
+    exif[0x0112] = orientation
+    Image.new("RGB", (24, 10)).save(file, exif=exif)
+    pixels = program().decode(file, 3)
+    assert program().extent(file) == (pixels.shape[1], pixels.shape[0])
+    assert program().extent(file) == ((10, 24) if orientation > 4 else (24, 10))
+
+
+def test_maps_of_arrays_on_0_1_are_those_of_the_levels(tmp_path):
+    levels = np.random.default_rng(0).integers(0, 256, (3, 1, 4, 4), dtype=np.uint8)
+    network = SimpleNamespace(signals=None, shape=(1, 4, 4), maps={"pixels": True})
+    for name, x in {
+        "levels": levels,
+        "unit": (levels / 255).astype(np.float32),
+        "floats": levels.astype(float),
+    }.items():
+        np.savez(tmp_path / f"{name}.npz", x=x, y=np.zeros((3, 4, 4), int))
+        for samples in (
+            program().map_samples(tmp_path / f"{name}.npz", network),
+            program().labelled_maps(tmp_path / f"{name}.npz", network)[0],
+        ):
+            assert np.array_equal(samples, levels), name
+    np.savez(tmp_path / "wild.npz", x=levels * 3.0)
+    with pytest.raises(program().InputError, match="must be uint8, or float on 0-1 or 0-255"):
+        program().map_samples(tmp_path / "wild.npz", network)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_a_photo_is_no_sample_of_other_channels(tmp_path, channels):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    network = SimpleNamespace(signals=None, shape=(channels, 4, 4), maps={"pixels": True})
+    with pytest.raises(program().InputError, match="this network reads no images"):
+        program().map_samples(tmp_path / "a.png", network)
 
 
 def test_no_map_takes_the_place_of_a_file_that_is_read(tmp_path):

@@ -278,3 +278,15 @@ def test_a_search_from_recordings_to_the_folder(tmp_path, monkeypatch, capsys):
     assert "contains a search with data_options" in capsys.readouterr().err
     assert main(["search", "--data", "tones", "--out", "other", "--split-by", "9", "--space", "plain.json"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_recording_without_a_class_is_no_test(tmp_path):
+    for number in range(8):
+        kind = ("walk", "run")[number % 2]
+        write_csv(tmp_path / "data" / kind / f"{number}.csv", motion(np.random.default_rng(number), kind))
+    task = make_task("signal", str(tmp_path / "data"))
+    folder = deployed(tmp_path / "deploy", task, 2)
+    file = tmp_path / "data" / "walk" / "0.csv"
+    assert refused(folder, "--test", file) == (
+        f"{file} states no classes to test; give class folders (<class>/*) or an .npz file"
+    )

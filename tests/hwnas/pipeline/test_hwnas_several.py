@@ -121,6 +121,17 @@ def test_more_samples_continue_all_and_the_same_command_repeats_nothing(search, 
         assert len((tmp_path / "run" / "devices" / name / "trials.jsonl").read_text().splitlines()) == 24
 
 
+def test_a_delivery_follows_what_can_be_measured_now(search, tmp_path):
+    first, _ = search(samples=16)
+    assert all(network["latency_ms"]["measured"] is None for network in first.devices["board"])
+    other, told = search(samples=16, device=BOARD)
+    assert all(network["latency_ms"]["measured"] is not None for network in other.devices["board"])
+    assert other.devices["phone"] == first.devices["phone"]  # measured, though it is not available any more
+    assert any("its delivery stays as it was measured earlier" in line for line in told)
+    more, _ = search(samples=24, device=BOARD)
+    assert all(network["latency_ms"]["measured"] is None for network in more.devices["phone"])
+
+
 def test_each_device_has_its_budget_and_a_trial_keeps_one_of_them(search, tables, tmp_path):
     prices = predicted(tables, [SPACE.format(a) for a in SPACE.sample(200, np.random.default_rng(0))])
     upper = np.quantile(prices, 0.3, axis=0)
