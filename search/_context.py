@@ -77,7 +77,10 @@ class Normaliser:
     def cap(self, objective: int) -> float | None:
         """Compute the normalised ceiling of the objective with index `objective`; `None` where it has none."""
         ceiling = self.ceilings[objective]
-        return None if ceiling is None else float((ceiling - self.worst[objective]) / self.span[objective])
+        if ceiling is None or (self.logs[objective] and ceiling <= 0):
+            return None
+        end = np.log(ceiling) if self.logs[objective] else ceiling
+        return float((end - self.worst[objective]) / self.span[objective])
 
     def __call__(self, values: FloatArray) -> FloatArray:
         """Map natural values ``(n, m)`` to the maximised scale ``(n, m)``; NaN stays NaN."""

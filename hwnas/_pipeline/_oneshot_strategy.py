@@ -29,7 +29,11 @@ COST = StrategyOption(
     choices=("budget", "always", "never"),
 )
 SINGLE = StrategyOption(
-    "single", 0.5, "share of the weights' steps that train one drawn network, not the mixture", minimum=0.0, maximum=1.0
+    "single",
+    0.5,
+    "share of the weights' steps that train one drawn network, not the mixture (dash: none do)",
+    minimum=0.0,
+    maximum=1.0,
 )
 _COMMON = (RUNGS, COST, SINGLE)
 """Options that the strategies of all methods have."""

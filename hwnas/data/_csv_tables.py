@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -21,8 +22,10 @@ from hwnas.data._signal_data import Reading
 
 LABEL = "label"
 """The column of labels where none is named."""
-_TIMES = frozenset({"time", "timestamp", "t", "index"})
-"""Columns that are no channels unless they are named: they count samples."""
+_TIMES = re.compile(r"time|timestamp|t|index|unnamed: \d+|")
+"""Names of columns that are no channels unless they are named: they count samples. Pandas writes one without a name."""
+_SAME_STEPS, _FEW_ROWS = 1e-3, 8
+"""How much the steps of a column that counts rows differ, relative to their mean; rows that tell nothing yet."""
 
 
 @dataclass(frozen=True)
@@ -139,13 +142,28 @@ def _columns_of(
         return Columns(tuple(table.names[table.index(name)] for name in reading.columns), label, group)
     others = {label, group, LABEL if folder_label is not None else None}
     rest = [name for name in table.names if name not in others]
-    channels = [name for name in rest if name.lower() not in _TIMES]
-    left = [name for name in table.names if name not in channels and name not in (label, group)]
+    channels = [name for name in rest if not _TIMES.fullmatch(name.lower())]
+    left = [name or "the one without a name" for name in table.names if name not in (*channels, label, group)]
     if left:
         notes.append(f"columns that are no channels: {', '.join(left)}; --columns NAMES changes that")
+    notes += [
+        f"column {name} counts rows in equal steps; if it is no signal, name the others: --columns NAMES"
+        for name in channels
+        if _counts_rows(table, name)
+    ]
     if not channels:
         raise RecordingError("has no column left for a channel; name channels: --columns NAMES")
     return Columns(tuple(channels), label, group)
+
+
+def _counts_rows(table: Table, name: str) -> bool:
+    """Return whether a column rises or falls in equal steps, as times and row numbers do."""
+    try:
+        steps = np.diff(table.floats([name])[:, 0].astype(np.float64))
+    except RecordingError:  # it is refused where it is read
+        return False
+    mean = abs(float(steps.mean())) if len(steps) >= _FEW_ROWS else 0.0
+    return bool(mean > 0 and np.ptp(steps) <= _SAME_STEPS * mean)
 
 
 def _recordings(

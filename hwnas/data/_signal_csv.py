@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,8 @@ def _tracks(
         folders: Whether labels are names of folders: they are classes as they stand, also where they are numbers.
     """
     texts = sorted({label for each in recordings for label in each.labels})
+    if not folders:
+        _require_labels(recordings, {text for text in texts if not text or (is_number(text) and not _is_finite(text))})
     numbers = [_number(text) for text in texts]
     known = [number for number in numbers if number is not None]
     regression = reading.regression
@@ -86,6 +89,26 @@ def _tracks(
         raise DataError(f"data {shown(root)}: only one class, '{shown(names[0])}'; classification needs at least two")
     require_class_names(str(root), names)
     return tuple(names), [np.array([code[label] for label in each.labels], dtype=np.int64) for each in recordings]
+
+
+def _require_labels(recordings: Sequence[TableRecording], missing: Collection[str]) -> None:
+    """Refuse rows whose label is missing, as ``nan`` and empty cells are.
+
+    Raises:
+        DataError: Naming the first such row.
+    """
+    for each in recordings:
+        row = next((row for row, text in enumerate(each.labels, start=1) if text in missing), None)
+        if row is not None:
+            text = each.labels[row - 1]
+            raise DataError(
+                f"data {shown(each.path)}: the label of row {row} is {f'{shown(text)!r:.40}' if text else 'empty'}; "
+                "correct or remove the row"
+            )
+
+
+def _is_finite(text: str) -> bool:
+    return math.isfinite(float(text))
 
 
 def _class_codes(texts: Sequence[str], *, folders: bool) -> tuple[list[str], dict[str, int]]:

@@ -14,7 +14,7 @@ from hwnas._costs._space_costs import CROSSINGS, SpaceCosts
 FloatArray = npt.NDArray[np.float64]
 SLACK = 1e-9
 """Relative rounding of sums; what is within it of a budget is decided by the real price."""
-_BISECTIONS = 60
+_BISECTIONS, _DOUBLINGS = 60, 20
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,22 @@ class Resources:
         if LATENCY.key not in self.budgets or not np.isfinite(least_sums).all():
             return result
         number, upper = self.sums.index("op_ms"), self.budgets[LATENCY.key]
-        low, high = float(least_sums[number]), float(least_sums[number]) + upper
         sums = least_sums[None].copy()
+
+        def fits(value: float) -> bool:
+            """Return whether networks with such a sum of prices can keep the budget."""
+            sums[0, number] = value
+            return bool(self._cost(LATENCY.key, sums, least_maxima[None])[0] <= upper)
+
+        low, step = float(least_sums[number]), upper
+        for _ in range(_DOUBLINGS):  # a table's correction can make latencies shorter than the sums of prices
+            if not fits(low + step):
+                break
+            step *= 2
+        high = low + step
         for _ in range(_BISECTIONS):
-            sums[0, number] = (low + high) / 2
-            fits = self._cost(LATENCY.key, sums, least_maxima[None])[0] <= upper
-            low, high = (sums[0, number], high) if fits else (low, sums[0, number])
+            middle = (low + high) / 2
+            low, high = (middle, high) if fits(middle) else (low, middle)
         result[number] = high
         return result
 

@@ -150,6 +150,15 @@ def load_trained(
         raise EvaluatorError(f"checkpoint {path}: damaged; run the search for all devices again") from None
 
 
+def on_cpu(state: Any) -> Any:
+    """Return a state with its tensors on the CPU, in lists and mappings of any depth."""
+    if isinstance(state, Tensor):
+        return state.cpu()
+    if isinstance(state, Mapping):
+        return {name: on_cpu(value) for name, value in state.items()}
+    return type(state)(on_cpu(value) for value in state) if type(state) in (list, tuple) else state
+
+
 class _Learner:
     """Gradients of the weights' batches, and the distributions' steps between them."""
 
@@ -235,8 +244,8 @@ class _Learner:
         return {**self.members.state(), "record": self.record.stored()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state_dict` gave."""
-        self.members.load_state(state)
+        """Continue from what `state_dict` gave, on whatever device it was loaded: distributions are on the CPU."""
+        self.members.load_state({name: on_cpu(value) for name, value in state.items() if name != "record"})
         self.record = TrainingRecord.from_stored(state["record"])
 
     def _record(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from hwnas._errors import DataError
 from hwnas.data import ImageData, SignalData
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Values = tuple[float, ...]
 OWN = "data"
@@ -34,6 +37,20 @@ def with_moments(data: Scaled, moments: tuple[Values, Values], scaling: str, sam
         )
     wide = [values * data.channels if len(values) == 1 else values for values in moments]
     return replace(data, mean=wide[0], std=wide[1])
+
+
+def in_other_scaling(x: Tensor, before: Scaled, after: Scaled) -> Tensor:
+    """Return samples ``(N, C, ...)`` that are normalised as one of two data sets states, normalised as the other does.
+
+    Augmentations count in deviations from the mean of the train part, whatever the network reads.
+    """
+    import torch
+
+    (mean, std), (mean_after, std_after) = (
+        [torch.tensor(values, device=x.device).reshape(-1, *(1,) * (x.ndim - 2)) for values in (data.mean, data.std)]
+        for data in (before, after)
+    )
+    return x * (std / std_after) + (mean - mean_after) / std_after
 
 
 def written_moments(text: str, most: float) -> tuple[Values, Values] | None:

@@ -114,7 +114,7 @@ def _split(spec: str, source: BoxSource, seed: int, limit: int | None) -> dict[s
         whole = parts["train"]
         if len(whole) < each.needed:
             raise DataError(f"data {shown(spec)}: {len(whole)} images for training; at least {each.needed} are needed")
-        kept, held = split_any(len(whole), each.fraction, each.seed)
+        kept, held = split_any(len(whole), each.share(len(whole)), each.seed)
         parts["train"], parts[each.part] = ([whole[i] for i in indices] for indices in (kept, held))
     _require_boxes(spec, parts)
     return parts

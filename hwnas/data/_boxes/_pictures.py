@@ -17,6 +17,8 @@ MOST_BYTES = 2**30
 """Largest file of boxes that is read; COCO's own has 450 MB."""
 _PART = re.compile(r"(?:instances_)?(train|training|val|valid|validation|test|testing)(?:[-_]?\d{4})?\Z", re.IGNORECASE)
 _PART_OF = {"tr": "train", "va": "validation", "te": "test"}
+_DRIVE = re.compile(r"[A-Za-z]:")
+"""How paths on Windows begin."""
 _SLACK = 1.0
 """Boxes may leave the image by so many pixels: rounding."""
 
@@ -100,7 +102,7 @@ def image_path(folder: Path, name: str, where: str) -> Path:
         DataError: The name leads elsewhere, or there is no such file.
     """
     relative = PurePosixPath(name.replace("\\", "/"))
-    if relative.is_absolute() or ".." in relative.parts or not relative.parts or ":" in relative.parts[0]:
+    if relative.is_absolute() or ".." in relative.parts or not relative.parts or _DRIVE.match(name):
         raise DataError(f"{where}: the image '{shown(name)}' must be a path inside {shown(folder)}")
     path = folder / relative
     if not path.is_file():

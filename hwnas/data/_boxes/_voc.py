@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -36,6 +38,7 @@ def open_voc(root: Path) -> BoxSource:
         if repeated := len(names) - len(distinct):
             left["repeated names of an image, left out"] += repeated
         parts[part] = [_read(root, name, left) for name in distinct]
+    _require_own_images(root, parts)
     known = sorted({box.name for picture in parts["train"] for box in picture.boxes})
     for part in parts:
         for picture in parts[part]:
@@ -68,7 +71,7 @@ def _members(root: Path) -> dict[str, list[str]]:
         raise DataError(f"data {shown(root)}: ImageSets/Main has no train.txt; add it")
     parts, owner = {}, dict[str, Path]()
     for part in sorted(files, key=lambda part: part != "train"):
-        names = [words[0] for line in read_text(files[part]).splitlines() if (words := line.split())]
+        names = [_listed(root, line.strip()) for line in read_text(files[part]).splitlines() if line.strip()]
         if not names:
             raise DataError(f"data {shown(files[part])}: names no images; fill it or remove it")
         for name in names:
@@ -79,6 +82,27 @@ def _members(root: Path) -> dict[str, list[str]]:
                 )
         parts[part] = names
     return parts
+
+
+def _listed(root: Path, line: str) -> str:
+    """Return the name in a line of a list; lists of one class add 1, 0 or -1."""
+    return line if _xml(root, line).is_file() else re.sub(r"\s+-?[01]$", "", line)
+
+
+def _require_own_images(root: Path, parts: Mapping[str, Sequence[Picture]]) -> None:
+    """Refuse an image that two XML files describe: it could be in two parts.
+
+    Raises:
+        DataError: Naming it.
+    """
+    seen = set[Path]()
+    for picture in (each for pictures in parts.values() for each in pictures):
+        if (path := picture.path.resolve()) in seen:
+            raise DataError(
+                f"data {shown(root)}: two files in Annotations describe the image {shown(picture.path.name)}; "
+                "join or remove one"
+            )
+        seen.add(path)
 
 
 def _read(root: Path, name: str, left: Counter[str]) -> Picture:

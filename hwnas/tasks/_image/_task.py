@@ -21,6 +21,7 @@ from hwnas.tasks._image._scaling import rescaled, usual_scalings
 from hwnas.tasks._labels import ACCURACY, LABEL_SMOOTHING, Accuracy, imitation_loss, label_loss
 from hwnas.tasks._options import TrainingOption, recipe_of_size
 from hwnas.tasks._outputs import Output
+from hwnas.tasks._scaling import in_other_scaling
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -150,7 +151,10 @@ class ImageClassification(PixelTask[ImageData]):
         """Return moved, mirrored, changed, partly blanked and blended images, and class indices or probabilities."""
         from hwnas.tasks._image._tensors import augmented
 
-        return augmented(x, targets, rng, settings, self._data)
+        if self._data is self._own:
+            return augmented(x, targets, rng, settings, self._own)
+        x, targets = augmented(in_other_scaling(x, self._data, self._own), targets, rng, settings, self._own)
+        return in_other_scaling(x, self._own, self._data), targets
 
     def loss(self, outputs: Sequence[Tensor], targets: Targets, settings: Settings) -> Tensor:
         """Return cross-entropy with the labels."""

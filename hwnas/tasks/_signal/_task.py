@@ -22,6 +22,7 @@ from hwnas.tasks._labels import ACCURACY, LABEL_SMOOTHING, Accuracy, imitation_l
 from hwnas.tasks._metric import Metric
 from hwnas.tasks._options import TrainingOption, recipe_of_size
 from hwnas.tasks._outputs import Output
+from hwnas.tasks._scaling import in_other_scaling
 from hwnas.tasks._signal._fit import require_fit
 from hwnas.tasks._signal._metrics import METRICS, RMSE, Regression
 from hwnas.tasks._signal._scaling import SCALINGS, rescaled
@@ -246,7 +247,10 @@ class SignalTask(DataTask[SignalData]):
         """Return moved, louder or softer, noisy and partly blanked signals, and the same targets."""
         from hwnas.tasks._signal._augment import augmented
 
-        return augmented(x, rng, settings), targets
+        if self._data is self._own:
+            return augmented(x, rng, settings), targets
+        x = augmented(in_other_scaling(x, self._data, self._own), rng, settings)
+        return in_other_scaling(x, self._own, self._data), targets
 
     def loss(self, outputs: Sequence[Tensor], targets: Targets, settings: Settings) -> Tensor:
         """Return cross-entropy with the labels, or the squared error in deviations of the train values."""

@@ -332,3 +332,25 @@ def test_a_class_has_one_number_in_all_parts(tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match="'red' is category 7 here and 1 in another part; use one number"):
         load_boxes(str(tmp_path))
+
+
+def test_an_image_that_two_files_of_voc_describe_is_refused(tmp_path):
+    root = write_voc(tmp_path, count=8)
+    (root / "Annotations" / "000 (1).xml").write_text((root / "Annotations" / "000.xml").read_text())
+    with pytest.raises(DataError, match=r"two files in Annotations describe the image 000\.jpg; join or remove one"):
+        load_boxes(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["IMG 001", "12:30:05"])
+def test_names_of_images_may_hold_spaces_and_colons(tmp_path, name):
+    root = write_voc(tmp_path, count=8)
+    (root / "JPEGImages" / "000.jpg").rename(root / "JPEGImages" / f"{name}.jpg")
+    text = (root / "Annotations" / "000.xml").read_text().replace("000.jpg", f"{name}.jpg")
+    (root / "Annotations" / "000.xml").rename(root / "Annotations" / f"{name}.xml").write_text(text)
+    (root / "ImageSets" / "Main" / "train.txt").write_text("\n".join([name, *(f"{i:03d} -1" for i in range(1, 8))]))
+    data = load_boxes(str(tmp_path))
+    assert sum(len(part) for part in (data.train, data.validation, data.test)) == 8
+    assert not any("repeated" in note for note in data.notes)
+    (root / "Annotations" / f"{name}.xml").rename(root / "Annotations" / "other.xml")
+    (root / "ImageSets" / "Main" / "train.txt").write_text("\n".join(["other", *(f"{i:03d}" for i in range(1, 8))]))
+    assert len(load_boxes(str(tmp_path)).train) == len(data.train)  # found by the name that the file states

@@ -258,6 +258,45 @@ def test_a_column_of_labels(tmp_path):
     )  # whole recordings without groups
 
 
+def rows_of(label, count=30, seed=0):
+    """Lines of a CSV file of two axes as pandas writes them, with row numbers in front."""
+    values = np.random.default_rng(seed).standard_normal((count, 2))
+    return [[row, *(f"{value:.4f}" for value in each), label] for row, each in enumerate(values)]
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "index", "Time"])
+def test_row_numbers_are_no_channel(tmp_path, name):
+    for number in range(10):
+        write_csv(tmp_path / f"{number}.csv", rows_of("ab"[number % 2], seed=number), [name, "ax", "ay", "label"])
+    data = load(tmp_path, window=10)
+    assert data.loading["columns"] == ["ax", "ay"]
+    shown = name or "the one without a name"
+    assert f"columns that are no channels: {shown}; --columns NAMES changes that" in data.notes
+
+
+def test_a_channel_that_counts_rows_is_named(tmp_path):
+    for number in range(10):
+        rows = [[f"{0.02 * row:.2f}", *cells] for row, *cells in rows_of("ab"[number % 2], seed=number)]
+        write_csv(tmp_path / f"{number}.csv", rows, ["Time (s)", "ax", "ay", "label"])
+    data = load(tmp_path, window=10)
+    assert data.loading["columns"] == ["Time (s)", "ax", "ay"]
+    (note,) = [note for note in data.notes if "counts rows" in note]
+    assert note == "column Time (s) counts rows in equal steps; if it is no signal, name the others: --columns NAMES"
+
+
+@pytest.mark.parametrize("labels", [["0", "1"], ["walk", "run"], ["0.53", "0.61"]])
+@pytest.mark.parametrize("missing", ["nan", "", "inf"])
+def test_missing_labels_are_one_line(tmp_path, labels, missing):
+    for number in range(10):
+        rows = rows_of(labels[number % 2], seed=number)
+        if number == 7:
+            rows[4][-1] = missing
+        write_csv(tmp_path / f"{number}.csv", rows, ["time", "ax", "ay", "label"])
+    shown = f"'{missing}'" if missing else "empty"
+    with pytest.raises(DataError, match=rf"7\.csv: the label of row 5 is {shown}; correct or remove the row"):
+        load(tmp_path, window=10)
+
+
 def test_one_file_holds_runs_of_groups(tmp_path):
     lines = [(labelled(tmp_path / "x") / f"r{i}.csv").read_text().splitlines() for i in range(4)]
     one = tmp_path / "all.csv"

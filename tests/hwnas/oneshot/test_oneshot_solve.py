@@ -1,5 +1,6 @@
 """`solve`: the best of an enumeration, never over budget, with a gap where the search was cut short."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -11,6 +12,7 @@ from hwnas._costs._space_costs import SpaceCosts
 from hwnas._errors import BudgetError, SpaceError
 from hwnas.oneshot import Solver, one_hot, solve, uniform
 from hwnas.spaces import make_space
+from latency_tables import Correction
 
 
 def listed(space, costs, keys):
@@ -103,6 +105,22 @@ def test_a_search_cut_short_states_its_gap():
         exact = Solver(costs).solve(drawn(space, seed), budget)
         cut = Solver(costs, most_labels=1).solve(drawn(space, seed), budget)
         assert cut.log_probability <= exact.log_probability + 1e-9 <= cut.bound + 2e-9
+
+
+def test_a_table_that_shortens_the_sums_of_prices_bounds_rightly(monkeypatch):
+    space, costs = space_named("stairs"), costs_of("stairs")
+    pricing = dataclasses.replace(costs.table.pricing, correction=Correction(-0.5, -0.1, 0.05))
+    monkeypatch.setattr(type(costs.table), "pricing", property(lambda table: pricing))
+    costs = SpaceCosts(space, costs.table)
+    rows, values = listed(space, costs, ["latency_ms"])
+    monkeypatch.setattr("hwnas.oneshot._solve._BEAM", 2)
+    for seed, share in itertools.product(range(20), (0.3, 0.7, 1.0)):
+        distribution, budget = drawn(space, seed), float(np.quantile(values["latency_ms"], share))
+        kept = values["latency_ms"] <= budget
+        best = float(log_probability(distribution, rows[kept]).max())
+        solution = Solver(costs).solve(distribution, {"latency": budget})
+        assert solution.log_probability == pytest.approx(best, abs=1e-9)
+        assert solution.gap == 0
 
 
 def test_choices_of_probability_0_are_never_taken():

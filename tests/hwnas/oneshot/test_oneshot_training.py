@@ -11,7 +11,7 @@ from hwnas._errors import EvaluatorError
 from hwnas.data import load_data
 from hwnas.oneshot import Aim, ExpectedCost, OneShotMethod, TrainingSettings, make_method, read_training, train_one_shot
 from hwnas.oneshot._record import entropy
-from hwnas.oneshot._training import _split
+from hwnas.oneshot._training import _split, on_cpu
 from hwnas.tasks import ImageClassification
 from hwnas.testing._oneshot import KnownSpace
 from hwnas.training import Supernet, default_recipe
@@ -212,3 +212,22 @@ def test_weights_and_distribution_learn_from_one_pass_where_there_is_no_share(ta
     assert all(gradient.abs().max() > 0 for gradient in method.losses[0][1])
     before = Supernet(SPACE, seed=3).shared()
     assert any(not torch.equal(before[name], tensor) for name, tensor in supernet.shared().items())
+
+
+class Elsewhere(torch.Tensor):
+    """A tensor that is on another device until it is asked for on the CPU."""
+
+    def cpu(self):
+        return torch.Tensor.cpu(self).as_subclass(torch.Tensor)
+
+
+def test_a_state_that_was_loaded_onto_another_device_comes_back_to_the_cpu():
+    def away(numbers):
+        return torch.tensor(numbers).as_subclass(Elsewhere)
+
+    state = {"method": {"alpha": [away([1.0]), (away([2.0]), 3)], "optimizer": {0: {"buffer": away([4.0])}}, "n": 5}}
+    found = on_cpu(state)
+    one, two, four = (torch.tensor([number]) for number in (1.0, 2.0, 4.0))
+    assert found == {"method": {"alpha": [one, (two, 3)], "optimizer": {0: {"buffer": four}}, "n": 5}}
+    first, (second, _) = found["method"]["alpha"]
+    assert {type(each) for each in (first, second, found["method"]["optimizer"][0]["buffer"])} == {torch.Tensor}

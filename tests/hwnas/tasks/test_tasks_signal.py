@@ -216,3 +216,18 @@ def test_defaults_follow_from_the_data(tmp_path):
         "mobilenetv3",
     )
     assert signal_toys.plain_space().input_shape is not None
+
+
+@pytest.mark.parametrize("scaling", ["none", "0/0.001", "9.81,-3/2,0.5"])
+def test_augmentation_does_not_depend_on_what_the_network_reads(tmp_path, scaling):
+    task = make_task("signal", str(arrays(tmp_path / "a.npz")))
+    other = task.with_scaling(scaling)
+    settings = {"shift": 0.1, "gain": 6.0, "noise": 0.3, "time_mask": 0.3, "channel_mask": 0.5}
+
+    def signals(task):
+        x = task.inputs("train", slice(None), task.input_shape)
+        made, _ = task.augment(x, np.zeros(len(x)), np.random.default_rng(0), settings)
+        mean, std = (torch.tensor(values).reshape(-1, 1) for values in (task.data.mean, task.data.std))
+        return made * std + mean
+
+    torch.testing.assert_close(signals(other), signals(task), rtol=1e-4, atol=1e-4)
