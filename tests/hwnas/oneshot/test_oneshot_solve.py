@@ -11,6 +11,7 @@ from oneshot_toys import costs_of, drawn, space_named
 from hwnas._costs._space_costs import SpaceCosts
 from hwnas._errors import BudgetError, SpaceError
 from hwnas.oneshot import Solver, one_hot, solve, uniform
+from hwnas.oneshot._resources import Resources
 from hwnas.spaces import make_space
 from latency_tables import Correction
 
@@ -107,20 +108,18 @@ def test_a_search_cut_short_states_its_gap():
         assert cut.log_probability <= exact.log_probability + 1e-9 <= cut.bound + 2e-9
 
 
-def test_a_table_that_shortens_the_sums_of_prices_bounds_rightly(monkeypatch):
-    space, costs = space_named("stairs"), costs_of("stairs")
-    pricing = dataclasses.replace(costs.table.pricing, correction=Correction(-0.5, -0.1, 0.05))
+@pytest.mark.parametrize("correction", [Correction(), Correction(-2.0, -0.1, 0.05), Correction(0.5, 0.2, 0.05)])
+def test_the_largest_sum_of_prices_within_a_budget_follows_the_tables_correction(monkeypatch, correction):
+    costs = costs_of("stairs")
+    pricing = dataclasses.replace(costs.table.pricing, correction=correction)
     monkeypatch.setattr(type(costs.table), "pricing", property(lambda table: pricing))
-    costs = SpaceCosts(space, costs.table)
-    rows, values = listed(space, costs, ["latency_ms"])
-    monkeypatch.setattr("hwnas.oneshot._solve._BEAM", 2)
-    for seed, share in itertools.product(range(20), (0.3, 0.7, 1.0)):
-        distribution, budget = drawn(space, seed), float(np.quantile(values["latency_ms"], share))
-        kept = values["latency_ms"] <= budget
-        best = float(log_probability(distribution, rows[kept]).max())
-        solution = Solver(costs).solve(distribution, {"latency": budget})
-        assert solution.log_probability == pytest.approx(best, abs=1e-9)
-        assert solution.gap == 0
+    resources = Resources.of(costs, {"latency": 0.4})
+    sums, maxima = np.zeros(len(resources.sums)), np.zeros(len(resources.maxima))
+    number = resources.sums.index("op_ms")
+    capacity = resources.capacities(sums, maxima)[number]
+    for factor, kept in ((1 - 1e-6, True), (1 + 1e-6, False)):
+        sums[number] = capacity * factor
+        assert bool(resources.within(sums[None], maxima[None])[0]) == kept
 
 
 def test_choices_of_probability_0_are_never_taken():
