@@ -33,7 +33,7 @@ from profilers import (
     mixed_graph,
 )
 
-BELOW = 0.5
+BELOW = 0.75
 """The smallest network of a space should take at most this share of each budget."""
 _ROUNDS, _MOST_SECONDS = 20, 10.0
 
@@ -171,7 +171,7 @@ def _line(space: DerivedSpace, costs: Mapping[str, tuple[float, float, float]], 
         f"{written_cost(key, _rounded(whole))})"
         for key, (least, whole, bound) in costs.items()
     ]
-    closest = "" if below else "; no space reaches below half of the budgets, this one comes closest"
+    closest = "" if below else "; no space reaches below three quarters of the budgets, this one comes closest"
     return (
         f"the space holds {_shares(space.settings['widths'])} of the channels{pixels}; its smallest network has "
         f"{', '.join(written)}{closest}"
