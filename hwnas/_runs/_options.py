@@ -81,8 +81,8 @@ SPACE = (
     ),
     Option(
         "image_size",
-        "side of the input in pixels: images to classify are scaled and cropped, other images and masks scaled to it; "
-        "also the input size of nasbench201 and video",
+        "side in pixels to which images, frames and masks are scaled (and cropped); also the input size of nasbench201 "
+        "and video",
         WHOLE,
         group="space",
     ),
@@ -343,8 +343,8 @@ In a run's settings they are among ``data_options``."""
 _DELIVERY = (
     Option(
         "finalize",
-        "final training: none, finetune (from the weights of the search), distil (the same, taught by the supernet's "
-        "largest network) or train (a whole training); --model gives all three its weights and teacher",
+        "final training: none, finetune (the weights of the search), distil (the same, with a teacher) or train (a whole "
+        "training)",
         TEXT,
         "none",
         "delivery",
@@ -395,8 +395,8 @@ LATENCY_STATISTIC = Option(
 _MEASURING = (
     Option(
         "measure",
-        "what to measure on the device: trials, winners (delivered networks alone) or none "
-        "(default: trials if latency is an objective or has a budget)",
+        "what to measure on the device: trials, winners (delivered networks) or none "
+        "(default: trials if latency is an objective or budget)",
         TEXT,
         group="device",
     ),

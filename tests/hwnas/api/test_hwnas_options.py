@@ -204,7 +204,7 @@ def test_the_help_speaks_of_all_tasks_and_spaces():
     helps = {option.name: option.help for option in search.options}
     assert all(word in helps["batch"] for word in ("images", "signals", "clips"))
     assert all(word in helps["image_size"] for word in ("images", "frames", "masks", "nasbench201", "video"))
-    assert "pixels a side to which images, frames and masks are scaled" in helps["image_size"]
+    assert "side in pixels to which images, frames and masks are scaled" in helps["image_size"]
     assert all(word in helps["hold_out"] for word in ("--split-by", "arrays group_*", "with commas between"))
 
 

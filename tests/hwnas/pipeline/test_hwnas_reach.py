@@ -70,7 +70,9 @@ def test_the_first_space_that_reaches_below_three_quarters_of_the_budget_is_sear
     assert "comes closest" not in told[-1]
     too_little = {key: 1.32 * cost(smallest(spaces[number]))}
     assert reaching(spaces, too_little, SteadyDevice(), progress=told.append) is spaces[min(number + 1, 2)]
-    assert told[-1].endswith("no space reaches below three quarters of the budgets, this one comes closest") == (number == 2)
+    assert told[-1].endswith("no space reaches below three quarters of the budgets, this one comes closest") == (
+        number == 2
+    )
 
 
 def test_where_no_space_reaches_the_closest_is_searched(spaces):
