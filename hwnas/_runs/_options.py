@@ -343,8 +343,8 @@ In a run's settings they are among ``data_options``."""
 _DELIVERY = (
     Option(
         "finalize",
-        "final training: none, finetune (the weights of the search), distil (the same, with a teacher) or train (a whole "
-        "training)",
+        "final training: none, finetune (the weights of the search), distil (the same, with a teacher) or train (a "
+        "whole training)",
         TEXT,
         "none",
         "delivery",
