@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from search import Constraint, Domain, Objective, Problem, ProblemError, Study, Trial, make_strategy
+from search._context import Normaliser
 
 
 def price(codes):
@@ -47,3 +48,13 @@ def test_more_anchors_than_the_initial_design_has_places():
     problem = make_problem(anchors=((0, 0, 0), (1, 0, 0), (2, 0, 0)))
     study = Study(problem, make_strategy("random"), seed=0, initial=2)
     assert [p.codes for p in study.ask()] == [(0, 0, 0), (1, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("log", "ceiling", "cap"), [(False, 100.0, 1.0), (True, 100.0, 1.0), (True, 10.0, 0.5), (True, 0.0, None)]
+)
+def test_a_ceiling_is_on_the_scale_of_its_objective(log, ceiling, cap):
+    ends = np.array([1.0, 100.0])
+    worst, best = np.log(ends) if log else ends
+    scale = Normaliser(np.array([worst]), np.array([best - worst]), np.zeros(1), (ceiling,), np.array([log]))
+    assert scale.cap(0) == (None if cap is None else pytest.approx(cap))
