@@ -252,7 +252,9 @@ def extent(path: Path) -> tuple[int, int]:
     """Return width and height of an image that was decoded before, turned as its EXIF data say."""
     with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as opened:
         warnings.simplefilter("ignore")
-        width, height = ImageOps.exif_transpose(opened).size  # Pillow gives some files their turned size at once
+        width, height = opened.size
+        if opened.getexif().get(0x0112, 1) in (5, 6, 7, 8):  # Pillow gives some files their turned size at once
+            width, height = ImageOps.exif_transpose(opened).size
     return width, height
 
 

@@ -59,10 +59,11 @@ def deliver_devices(setup: SearchSetup, study: Study, watcher: Watcher, override
             _remove_run(out)
             continue
         settings = settings_of_device(run, device, samples)
-        if _was_measured(out, settings):
+        earlier = Run.open(out) if (out / SETTINGS).exists() else None
+        if _was_measured(earlier, settings):
             watcher.line(f"{name}: its device is not available now; its delivery stays as it was measured earlier")
             continue
-        if _is_another(out, settings):
+        if _is_another(earlier, settings):
             _remove_run(out)
         if device.backend is None:
             watcher.line(f"{name}: not measured here, --device {run.settings.device} does not reach its device")
@@ -150,29 +151,25 @@ _OF_MEASURING = (
 """Settings of a device's run that follow from where it can be measured now."""
 
 
-def _differing(out: Path, settings: SearchSettings) -> set[str] | None:
-    """Return the settings in which a device's folder differs; None where it holds no delivery."""
-    if not (out / SETTINGS).exists():
-        return None
-    before, now = Run.open(out).settings.as_dict(), settings.as_dict()
-    return {name for name in now if before.get(name) != now[name]}
+def _differing(before: SearchSettings, now: SearchSettings) -> set[str]:
+    """Return the names of the settings that differ."""
+    old, new = before.as_dict(), now.as_dict()
+    return {name for name in new if old.get(name) != new[name]}
 
 
-def _is_another(out: Path, settings: SearchSettings) -> bool:
-    """Return whether a device's folder holds a delivery that cannot be continued.
+def _is_another(earlier: Run | None, settings: SearchSettings) -> bool:
+    """Return whether an earlier delivery of a device cannot be continued.
 
     It is one of fewer trials, for another budget, or measured in another way.
     """
-    return bool((_differing(out, settings) or set()).intersection((*_OF_TRIALS, *_OF_MEASURING)))
+    return earlier is not None and bool(_differing(earlier.settings, settings) & {*_OF_TRIALS, *_OF_MEASURING})
 
 
-def _was_measured(out: Path, settings: SearchSettings) -> bool:
-    """Return whether a device's folder holds all that is wanted, measured while the device was available."""
-    different = _differing(out, settings)
-    if different is None or not settings.offline or different - set(_OF_MEASURING):
+def _was_measured(earlier: Run | None, settings: SearchSettings) -> bool:
+    """Return whether an earlier delivery is all that is wanted, measured while the device was available."""
+    if earlier is None or earlier.finished is None or earlier.settings.offline or not settings.offline:
         return False
-    run = Run.open(out)
-    return not run.settings.offline and run.finished is not None
+    return _differing(earlier.settings, settings) <= {*_OF_MEASURING}
 
 
 def _remove_run(out: Path) -> None:

@@ -87,7 +87,7 @@ def with_reach(
     options = {**chosen_options(settings.space_settings), "sha256": model.sha256}
     spaces = _usable(reaches(model.graph, options), settings, _tables(settings, overrides.table))
     budgets, space = settings.budgets, spaces[-1]
-    if budgets and len(spaces) > 1 and not settings.devices:
+    if budgets and not settings.devices:
         measures = settings.measure != "none" and not only_predicted(settings, overrides.table)
         space = reaching(
             spaces, budgets, backend if measures else None, settings.precision, settings.latency_statistic, progress
@@ -112,8 +112,7 @@ def reach_of(
     """
     options = chosen_options(options)
     spaces = reaches(model.graph, {**options, "sha256": model.sha256})
-    space = reaching(spaces, budgets, backend, progress=progress) if len(spaces) > 1 else spaces[0]
-    settings = space.settings
+    settings = reaching(spaces, budgets, backend, progress=progress).settings
     return {**options, **{name: settings[name] for name in REACH}}
 
 
@@ -141,6 +140,8 @@ def reaching(
     Raises:
         ProfilerError: The device cannot measure.
     """
+    if len(spaces) == 1:
+        return spaces[0]
     graphs = [*(space.graph(space.smallest) for space in spaces), spaces[0].graph(spaces[0].largest)]
     formats = [*("int8" if precision == "mixed" else precision for _ in spaces), precision]
     batch = 1 if backend is None else backend.batch

@@ -26,7 +26,7 @@ from hwnas._common._option import (
     Option,
 )
 from hwnas._common._seeds import MOST_SEED
-from hwnas._costs._cost import COSTS, cost_names
+from hwnas._costs._cost import COSTS, LATENCY, cost_names
 
 FINALIZE = ("none", "finetune", "distil", "train")
 """Final training: none, from the weights that the search has, the same with a teacher, or from scratch."""
@@ -457,7 +457,7 @@ def _budget_option(name: str) -> Option:
     if name not in COSTS:  # what a plug-in says of its own is not read for a help text
         return option
     cost = COSTS[name]
-    unit = f" in {cost.unit}" if cost.unit and name != "latency" else ""  # a latency names its unit
+    unit = f" in {cost.unit}" if cost.unit and cost is not LATENCY else ""  # a latency names its unit
     option = replace(option, help=f"upper bound of {cost.title}{unit}, like {cost.example}")
     if not cost.also:
         return option

@@ -148,22 +148,24 @@ def _columns_of(
         notes.append(f"columns that are no channels: {', '.join(left)}; --columns NAMES changes that")
     notes += [
         f"column {name} counts rows in equal steps; if it is no signal, name the others: --columns NAMES"
-        for name in channels
-        if _counts_rows(table, name)
+        for name in _that_count_rows(table, channels)
     ]
     if not channels:
         raise RecordingError("has no column left for a channel; name channels: --columns NAMES")
     return Columns(tuple(channels), label, group)
 
 
-def _counts_rows(table: Table, name: str) -> bool:
-    """Return whether a column rises or falls in equal steps, as times and row numbers do."""
+def _that_count_rows(table: Table, names: Sequence[str]) -> list[str]:
+    """Return the columns that rise or fall in equal steps, as times and row numbers do."""
+    if not names or len(table.lines) <= _FEW_ROWS:
+        return []
     try:
-        steps = np.diff(table.floats([name])[:, 0].astype(np.float64))
+        steps = np.diff(table.floats(names), axis=0)
     except RecordingError:  # it is refused where it is read
-        return False
-    mean = abs(float(steps.mean())) if len(steps) >= _FEW_ROWS else 0.0
-    return bool(mean > 0 and np.ptp(steps) <= _SAME_STEPS * mean)
+        return []
+    mean = np.abs(steps.mean(axis=0))
+    counting = (mean > 0) & (np.ptp(steps, axis=0) <= _SAME_STEPS * mean)
+    return [name for name, found in zip(names, counting, strict=True) if found]
 
 
 def _recordings(

@@ -76,7 +76,8 @@ def _tracks(
     """
     texts = sorted({label for each in recordings for label in each.labels})
     if not folders:
-        _require_labels(recordings, {text for text in texts if not text or (is_number(text) and not _is_finite(text))})
+        missing = {text for text in texts if not text or (is_number(text) and not math.isfinite(float(text)))}
+        _require_labels(recordings, missing)
     numbers = [_number(text) for text in texts]
     known = [number for number in numbers if number is not None]
     regression = reading.regression
@@ -105,10 +106,6 @@ def _require_labels(recordings: Sequence[TableRecording], missing: Collection[st
                 f"data {shown(each.path)}: the label of row {row} is {f'{shown(text)!r:.40}' if text else 'empty'}; "
                 "correct or remove the row"
             )
-
-
-def _is_finite(text: str) -> bool:
-    return math.isfinite(float(text))
 
 
 def _class_codes(texts: Sequence[str], *, folders: bool) -> tuple[list[str], dict[str, int]]:

@@ -46,6 +46,8 @@ def in_other_scaling(x: Tensor, before: Scaled, after: Scaled) -> Tensor:
     """
     import torch
 
+    if before is after:
+        return x
     (mean, std), (mean_after, std_after) = (
         [torch.tensor(values, device=x.device).reshape(-1, *(1,) * (x.ndim - 2)) for values in (data.mean, data.std)]
         for data in (before, after)

@@ -45,8 +45,7 @@ def fitted(derived: Derived, task: Task, recipe: Recipe, *, samples: int = 1024)
         """Yield the samples with their targets."""
         return ((task.inputs("train", part, shape), task.targets("train", part)) for part in parts)
 
-    if derived.space.prepared.put_back or plain_norms(derived):
-        derived = with_norm_statistics(derived, inputs())
+    derived = with_norm_statistics(derived, inputs())
     if derived.space.importance == "bn":
         return by_scales(derived)
     if derived.space.importance == "taylor":

@@ -145,7 +145,7 @@ def default_recipe(task: Task, **changes: object) -> Recipe:
     values: dict[str, object] = {name: option.default for name, option in task.options.items()}
     values |= task.default_recipe()
     chosen = {name: value for name, value in changes.items() if value is not None}
-    if chosen.get("optimizer", values.get("optimizer")) != values.get("optimizer"):
+    if "optimizer" in chosen and chosen["optimizer"] != values.get("optimizer"):
         values["learning_rate"] = RATES.get(str(chosen["optimizer"]))  # a rate belongs to an optimiser
     values |= chosen
     own = {name: values.pop(name) for name in task.options}

@@ -283,11 +283,12 @@ def _as_before(graph: onnx.GraphProto) -> None:
         if node.op_type == "Resize":
             stated = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
             nearest = stated.get("mode", b"nearest") == b"nearest"
-            scales = stored.get(node.input[2]) if len(node.input) > 2 else None
-            if nearest and (scales is None or (np.min(scales) < 1 < np.max(scales))):
-                raise ValueError("its scales must be constant, and not both below and above 1")
-            smaller = nearest and scales is not None and np.min(scales) < 1
-            places = "ceil" if smaller else "floor"
+            places = "floor"
+            if nearest:
+                scales = stored.get(node.input[2]) if len(node.input) > 2 else None
+                if scales is None or np.min(scales) < 1 < np.max(scales):
+                    raise ValueError("its scales must be constant, and not both below and above 1")
+                places = "ceil" if np.min(scales) < 1 else "floor"
             for name, value in (("coordinate_transformation_mode", "asymmetric"), ("nearest_mode", places)):
                 if name not in stated:
                     node.attribute.append(helper.make_attribute(name, value))

@@ -226,14 +226,8 @@ def _known_type(where: str, name: str, result: onnx.TypeProto | None) -> TensorT
 
 
 def _drop_dead_nodes(graph: FileGraph) -> None:
-    """Leave out nodes that reach no output, and count who reads what."""
-    needed = set(graph.outputs)
-    live = []
-    for node in reversed(graph.nodes):
-        if any(name in needed for name in node.output):
-            needed.update(node.input)
-            live.append(node)
-    graph.nodes = live[::-1]
+    """Leave out nodes that reach an output through constants alone, and count who reads what."""
+    graph.nodes = _live_nodes(graph.nodes, graph.outputs)
     for node in graph.nodes:
         for name in node.input:
             graph.readers.setdefault(name, []).append(node)

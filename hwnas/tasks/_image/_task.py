@@ -151,8 +151,6 @@ class ImageClassification(PixelTask[ImageData]):
         """Return moved, mirrored, changed, partly blanked and blended images, and class indices or probabilities."""
         from hwnas.tasks._image._tensors import augmented
 
-        if self._data is self._own:
-            return augmented(x, targets, rng, settings, self._own)
         x, targets = augmented(in_other_scaling(x, self._data, self._own), targets, rng, settings, self._own)
         return in_other_scaling(x, self._own, self._data), targets
 

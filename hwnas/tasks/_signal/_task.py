@@ -247,8 +247,6 @@ class SignalTask(DataTask[SignalData]):
         """Return moved, louder or softer, noisy and partly blanked signals, and the same targets."""
         from hwnas.tasks._signal._augment import augmented
 
-        if self._data is self._own:
-            return augmented(x, rng, settings), targets
         x = augmented(in_other_scaling(x, self._data, self._own), rng, settings)
         return in_other_scaling(x, self._own, self._data), targets
 

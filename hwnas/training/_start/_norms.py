@@ -53,7 +53,7 @@ def with_norms(
     for node in nodes:
         bias = torch.from_numpy(np.asarray(initial[f"{node}.bias"], dtype=np.float32))
         tensors[f"{node}.beta"] = torch.zeros_like(tensors[f"{node}.beta"])
-        scale = None if scales is None else scales.get(node)
+        scale = (scales or {}).get(node)
         tensors[f"{node}.gamma"] = (
             torch.ones_like(tensors[f"{node}.gamma"]) if scale is None else torch.from_numpy(np.asarray(scale))
         )
