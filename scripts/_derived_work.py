@@ -219,6 +219,7 @@ class Bench:
             data=self.task,
             evaluator=model,
             latency_budget=f"{budget_ms:.6g}ms",
+            goal="best",
             measure="trials",
             seed=job.seed or 0,
             samples=self.scale.samples,
@@ -230,7 +231,7 @@ class Bench:
         found = result.pick("fastest", allow_over_budget=True) if over else result.pick("best")
         write_atomic(self.results.place(job) / "network.onnx", (run / found["onnx"]).read_bytes())
         facts = {name: found.get(name) for name in ("arch", "accuracy", "validation_accuracy", "latency_ms")}
-        return {**facts, "budget_ms": budget_ms, "over_budget": over, "space": options}
+        return {**facts, "budget_ms": budget_ms, "over_budget": over, "space": options, "goal": result.settings.goal}
 
     def _ours(self, job: Job) -> dict[str, Any]:
         """Fine-tune the network that was found."""

@@ -34,7 +34,7 @@ from search._standing import Standing
 from search._study import Study
 from search._trial import Proposal, Trial
 from search.lamoo import NodeSummary, Partition, TreeSummary
-from search.strategies import NamedStrategy, Strategy, Suggestion
+from search.strategies import FirstObjective, NamedStrategy, Strategy, Suggestion
 
 __all__ = [
     "ENUMERATION_LIMIT",
@@ -44,6 +44,7 @@ __all__ = [
     "Constraint",
     "Domain",
     "EstimateModel",
+    "FirstObjective",
     "NamedStrategy",
     "NodeSummary",
     "Objective",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -57,6 +58,15 @@ class Candidates:
         result = Candidates(self.problem.corrected(models), limit=0)
         if self._all is not None:
             self._all.select(result, models)
+        return result
+
+    def of_first_objective(self) -> Candidates:
+        """Make the same candidates for the problem with the first objective alone."""
+        result = Candidates(replace(self.problem, objectives=self.problem.objectives[:1]), limit=0)
+        if self.codes is not None:
+            result.codes = self.codes
+            # Fill the caches of the cached properties.
+            result.encodings, result.keys = self.encodings, self.keys
         return result
 
     @cached_property

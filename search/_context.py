@@ -265,6 +265,20 @@ class Context:
             return None
         return np.flatnonzero(self.candidates.unseen(self.seen))
 
+    def of_first_objective(self) -> Context:
+        """Make the same view of a problem with the first objective alone; the constraints stay."""
+        view = Context.__new__(Context)
+        view.__dict__.update(self.__dict__)
+        view.told = self.told[:, :1]
+        # What is computed on demand here follows from these.
+        for name in ("normaliser", "points", "told_points", "hypervolume", "archive", "front"):
+            view.__dict__.pop(name, None)
+        values = view.told if self.values is self.told else self.values[:, :1]
+        view.__dict__.update(
+            estimate_models=self.estimate_models, values=values, candidates=self.candidates.of_first_objective()
+        )
+        return view
+
     def admit(self, codes: IntArray) -> IntArray:
         """Select the canonical, distinct, admissible, untried rows among `codes` ``(n, d)``, in their order."""
         return self.candidates.admit(codes, self.seen)

@@ -15,9 +15,8 @@ from hwnas._pipeline._known import known_costs
 from hwnas._pipeline._measure_winners import latency_entry, time_candidates
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._time_networks import TimedNetwork
-from hwnas._pipeline._winner import MOST_WINNERS, Candidates, Winner, bound_cost, cost_of
+from hwnas._pipeline._winner import MOST_WINNERS, Candidates, Winner, bound_cost, cost_of, places_along
 from hwnas._runs._delivered import Check, checks, dominators_of, latency_of
-from hwnas._runs._front import spread_along
 from profilers import TextProgress
 
 SPARES = 5
@@ -135,8 +134,9 @@ def _front(setup: SearchSetup, measured: Sequence[_Measured]) -> list[_Measured]
         return []
     dominators = dominators_of([network.entry for network in pool], costs)
     front = [network for network, better in zip(pool, dominators, strict=True) if better is None]
-    values = [_cost(network, costs[0]) for network in front]
-    kept = [front[i] for i in spread_along(values, MOST_WINNERS)]
+    values = [setup.metric.sign * network.winner.values[setup.metric.name] for network in front]
+    places = places_along([_cost(network, costs[0]) for network in front], values, setup.run.settings.goal)
+    kept = [front[i] for i in places]
     nearest = min(pool, key=lambda network: network.excess)
     if not within and nearest not in kept:
         kept = [*kept[: MOST_WINNERS - 1], nearest]

@@ -50,6 +50,11 @@ def require_one_shot(settings: SearchSettings, out: Path, strategy: Strategy, *,
             f"--strategy {strategy.method} trains a supernet and evaluates with it: it needs --evaluator supernet, got "
             f"{settings.evaluator}"
         )
+    if settings.goal == "best":
+        raise HwnasError(
+            f"--goal best is for strategies that learn from trials; {strategy.method} learns in its training what "
+            "suits the budget, so leave out --goal"
+        )
     if settings.warm_start is not None and not is_device_run(out, settings.warm_start):
         raise HwnasError(f"--strategy {strategy.method} trains on weights of its own; leave out --warm-start")
 

@@ -8,7 +8,7 @@ from hwnas._pipeline._setup import SearchSetup
 from hwnas._runs._journal import TrialRecord
 from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import Space
-from search import RestoreError, Study
+from search import FirstObjective, RestoreError, Study
 
 _FIRST = 10
 """Architectures of the first batch, at least."""
@@ -36,7 +36,7 @@ def restore_study(setup: SearchSetup, *, prepared: bool = False) -> Study:
         trials = [record.trial for record in journal.records]
         study = Study.restore(
             setup.problem,
-            setup.strategy,
+            FirstObjective(setup.strategy) if settings.goal == "best" else setup.strategy,
             seed=settings.seed,
             trials=trials,
             initial=initial_size(settings),

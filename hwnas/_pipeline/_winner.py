@@ -15,6 +15,8 @@ from hwnas.spaces import Architecture
 from search import Study, Trial, nondominated
 
 MOST_WINNERS = 10
+BEST_WINNERS = 3
+"""Networks to deliver of a search for the best one: shared weights rate networks that are alike too roughly for one."""
 _MOST_CANDIDATES = 60
 """Most networks that are considered; the last ones are far behind the front."""
 
@@ -46,9 +48,9 @@ class Candidates:
     """Networks in the order in which they are considered.
 
     Attributes:
-        first: At most `MOST_WINNERS` networks of the front, spread along it, from cheap to expensive.
+        first: Networks of the front as `places_along` chooses them, from cheap to expensive.
         spares: What may take their places: the rest of the front, then the next front without it, and so on; those
-            nearest to the latency budget come first in each.
+            nearest to the latency budget come first in each. In a search for the best network, the best come first.
     """
 
     first: tuple[Winner, ...]
@@ -60,14 +62,31 @@ def find_candidates(study: Study, setup: SearchSetup) -> Candidates:
     ranks = _ranks(study)
     if not ranks:
         return Candidates((), ())
-    cost = study.problem.objectives[1].name
-    front = ranks[0]
-    chosen = [front[i] for i in spread_along([trial.values[cost] for trial in front], MOST_WINNERS)]
+    metric, cost = study.problem.objectives[:2]
+    front, goal = ranks[0], setup.run.settings.goal
+    costs, values = [[trial.values[each.name] for trial in front] for each in (cost, metric)]
+    chosen = [front[i] for i in places_along(costs, [metric.sign * value for value in values], goal)]
     numbers = {trial.number for trial in chosen}
     spares = [
         winner for rank in ranks for winner in _from_expensive([t for t in rank if t.number not in numbers], setup)
     ]
+    if goal == "best":
+        spares.sort(key=lambda winner: -metric.sign * winner.values[metric.name])
     return Candidates(tuple(_winner(trial, setup) for trial in chosen), tuple(spares))
+
+
+def places_along(costs: Sequence[float], values: Sequence[float], goal: str) -> list[int]:
+    """Return the places of networks to deliver of a front, from cheap to expensive.
+
+    Args:
+        costs: What they cost.
+        values: Their values of the metric, to be maximised.
+        goal: ``front``: at most `MOST_WINNERS` of them, spread along the front; ``best``: the best `BEST_WINNERS`.
+    """
+    if goal == "front":
+        return spread_along(costs, MOST_WINNERS)
+    best = sorted(range(len(values)), key=lambda i: (-values[i], costs[i]))[:BEST_WINNERS]
+    return sorted(best, key=lambda i: costs[i])
 
 
 def nearest_outside(study: Study, setup: SearchSetup) -> Candidates:

@@ -222,6 +222,7 @@ def _summary(run: Run, trials: Sequence[Trial], networks: Sequence[dict[str, Any
     low_fidelity = sum(trial.low_fidelity for trial in trials)
     failed = sum(not trial.ok for trial in trials)
     text = f"{len(trials) - low_fidelity} architectures evaluated with {run.settings.strategy}"
+    text += " to find the best network within the budgets" if run.settings.goal == "best" else ""
     text += f", {low_fidelity} more with the low-fidelity evaluator {run.settings.low_fidelity}" if low_fidelity else ""
     text += f" ({failed} failed)" if failed else ""
     if networks and networks[0]["onnx"]:

@@ -24,7 +24,7 @@ _MOST_LOG = 700.0
 """Logarithm of what is nearly beyond a double."""
 
 FloatArray = npt.NDArray[np.float64]
-_FACTS = ("data", "device", "precision", "space", "evaluator")
+_FACTS = ("data", "device", "precision", "space", "evaluator", "goal")
 
 
 @dataclass(frozen=True)

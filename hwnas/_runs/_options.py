@@ -30,6 +30,8 @@ from hwnas._costs._cost import COSTS, LATENCY, cost_names
 
 FINALIZE = ("none", "finetune", "distil", "train")
 """Final training: none, from the weights that the search has, the same with a teacher, or from scratch."""
+GOALS = ("front", "best")
+"""What a search is for: the trade-offs of the metric and the minimised costs, or the best network within budgets."""
 CONTINUES = ("finetune", "distil")
 """Final trainings that start from the weights that the search has."""
 
@@ -216,6 +218,14 @@ _SEARCH = (
         metavar="NAME=VALUE",
     ),
     Option("minimize", f"costs to minimise: one or more of {','.join(_COST_WORDS)}", NAMES, ("latency",), "search"),
+    Option(
+        "goal",
+        "what to find: front (trade-offs of accuracy and the costs to minimise) or best (the best network within the "
+        "budgets)",
+        TEXT,
+        "front",
+        "search",
+    ),
     Option("samples", "architectures to evaluate", WHOLE, 200, "search", least=1, most=10**9),
     Option("seed", "random seed", WHOLE, 0, "search", least=0, most=MOST_SEED),
     Option(

@@ -12,6 +12,7 @@ from hwnas._errors import HwnasError, RunError
 from hwnas._runs._options import (
     DEVICE,
     FINALIZE,
+    GOALS,
     LATENCY_STATISTICS,
     MEASURE,
     MEMORY_STATISTICS,
@@ -23,6 +24,7 @@ from hwnas._runs._several import NamedDevice, read_devices
 
 _CHOICES = {
     "finalize": FINALIZE,
+    "goal": GOALS,
     "measure": MEASURE,
     "latency_statistic": LATENCY_STATISTICS,
     "memory_statistic": MEMORY_STATISTICS,
@@ -53,6 +55,7 @@ class SearchSettings:
             on the machine. Values depend on it in the last bits, and on nothing else of who evaluates.
         strategy_options: Options of the strategy (``--strategy-option``); what is absent has its default.
         minimize: Names of the costs to minimise beside maximising the metric; ``"latency,macs"`` is read, too.
+        goal: What is searched for (`GOALS`).
         budgets: Upper bounds by the key of a cost: ``{"latency_ms": 4.0}``.
         offline: Whether the table's device is not available: the search uses its predictions and measures no network.
         devices: Several devices that networks are searched for at once (``--tables``): by name, in order, the latency
@@ -92,6 +95,7 @@ class SearchSettings:
     low_fidelity: str | None = default("low_fidelity")
     low_fidelity_design: int = default("low_fidelity_design")
     minimize: tuple[str, ...] = default("minimize")
+    goal: str = default("goal")
     budgets: Mapping[str, float] = field(default_factory=dict)
     samples: int = default("samples")
     seed: int = default("seed")
@@ -134,6 +138,8 @@ class SearchSettings:
         """
         if self.low_fidelity is not None and self.strategy != "lamoo":
             raise HwnasError(f"--low-fidelity needs --strategy lamoo, got --strategy {self.strategy}")
+        if self.goal == "best" and not self.budgets and not self.devices:
+            raise HwnasError("--goal best needs a budget, like --latency-budget 4ms: without one, the largest is best")
         if self.offline and self.table is None:
             raise HwnasError("--offline needs --table FILE, the table of the device that is not available")
         for name, choices in _CHOICES.items():
@@ -161,6 +167,8 @@ class SearchSettings:
         devices = read_devices(self.devices)
         if self.table is None or LATENCY.name not in self.minimize or LATENCY.key in self.budgets:
             raise HwnasError("--tables needs latency among --minimize, and the budget of each device")
+        if self.goal == "best":
+            raise HwnasError("--goal best searches for one device; leave --tables out, or search with --goal front")
         if self.measure == "trials":
             raise HwnasError(
                 f"--measure trials measures one device, but --tables names {len(devices)}; use winners (the default), "

@@ -5,6 +5,7 @@ from search.strategies._cmaes import CategoricalCMA
 from search.strategies._controller import Controller
 from search.strategies._ehvi import EHVISearch
 from search.strategies._ehvi_learned import EHVILearned
+from search.strategies._first_objective import FirstObjective
 from search.strategies._low_fidelity_first import LowFidelityFirst
 from search.strategies._mobopt import MOBOpt
 from search.strategies._moead import MOEAD
@@ -27,6 +28,7 @@ __all__ = [
     "Controller",
     "EHVILearned",
     "EHVISearch",
+    "FirstObjective",
     "LowFidelityFirst",
     "MOBOpt",
     "NamedStrategy",

@@ -37,6 +37,7 @@ VALUES = {
     "evaluator_options": "images=3",
     "final_recipe": "cutout=0.5",
     "finalize": "train",
+    "goal": "best",
     "latency_budget": "250us",
     "latency_statistic": "p90",
     "low_fidelity": "naswot",
@@ -68,6 +69,7 @@ VALUES = {
 NEEDS = {
     "accuracy_column": {"evaluator": "table:x.csv"},
     "halving": {"evaluator": "train"},
+    "goal": {"latency_budget": "250us"},
     "final_recipe": {"finalize": "train"},
     "final_epochs": {"finalize": "train"},
     "ray_address": {"workers": "ray"},

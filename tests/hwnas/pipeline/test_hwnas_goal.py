@@ -1,0 +1,98 @@
+"""Searches for the best network within a budget instead of a front: trials are measured on a simulated device."""
+
+import numpy as np
+import pytest
+from cells import trials_of
+from measured_toys import DELIVERY, SPACE, Device, search, true_ms, unhurried  # noqa: F401
+
+import hwnas
+from hwnas import HwnasError
+from hwnas.run_directories import read_run
+
+BUDGET = float(np.quantile([true_ms(arch) for arch in SPACE.sample(200, np.random.default_rng(0))], 0.6))
+OPTIONS = {"samples": 40, "latency_budget": BUDGET, "strategy": "lamoo"}
+
+
+class Larger(hwnas.Evaluator):
+    """The slower a network is, the better, with less and less gain; a few are out of line."""
+
+    name, measure = "larger", "score"
+    settings = property(lambda self: {})
+
+    def evaluate(self, arch):
+        return hwnas.Evaluation(true_ms(arch) ** 0.5 + 0.002 * int(SPACE.encode(arch).sum() % 5))
+
+
+def judged(result):
+    """The best score within the budget, and the share of the trials that need at least three quarters of it."""
+    within = [trial for trial in result.trials if trial.values["latency_ms"] <= BUDGET]
+    near = [trial.values["latency_ms"] >= 0.75 * BUDGET for trial in result.trials]
+    return max(trial.values["score"] for trial in within), float(np.mean(near))
+
+
+@pytest.fixture(scope="module")
+def best(tmp_path_factory):
+    return search(tmp_path_factory.mktemp("goal") / "best", Device(), evaluator=Larger(), goal="best", **OPTIONS)
+
+
+def test_the_search_uses_the_budget_that_it_was_given(best, tmp_path):
+    front = search(tmp_path / "front", Device(), evaluator=Larger(), **OPTIONS)
+    assert judged(best)[0] >= judged(front)[0]
+    assert judged(best)[1] > judged(front)[1] + 0.2
+    assert [trial.text for trial in best.trials[:10]] == [trial.text for trial in front.trials[:10]]
+
+
+def test_latencies_are_recorded_and_the_best_of_the_front_are_delivered(best):
+    assert all(trial.values["latency_ms"] == pytest.approx(true_ms(trial.text), rel=1e-5) for trial in best.trials)
+    scores = {trial.text: trial.values["score"] for trial in best.trials}
+    surely = [trial.values["score"] for trial in best.front if trial.values["latency_ms"] < 0.98 * BUDGET]
+    assert len(best.networks) == 3 < len(surely)
+    assert min(scores[network["arch"]] for network in best.networks) >= sorted(surely)[-3]
+    assert all(network["within_budget"] for network in best.networks)
+
+
+def test_one_over_the_budget_is_replaced_by_the_next_best(best, tmp_path):
+    scores = {trial.text: trial.values["score"] for trial in best.trials}
+    first = next(trial for trial in best.trials if trial.text == best.pick("best")["arch"])
+
+    class Slower(Device):
+        """At the end, the best network takes longer than in its trial."""
+
+        def load(self, graph, *, seed=0, tied=(), cold=False):
+            runnable = super().load(graph, seed=seed)
+            if seed >= DELIVERY and graph == SPACE.graph(first.arch):
+                runnable.seconds = 1.2e-3 * BUDGET
+            return runnable
+
+    result = search(tmp_path / "run", Slower(), evaluator=Larger(), goal="best", **OPTIONS)
+    delivered = {network["arch"]: scores[network["arch"]] for network in result.networks}
+    others = [scores[network["arch"]] for network in best.networks if network["arch"] != first.text]
+    assert [trial.text for trial in result.trials] == list(scores)
+    assert first.text not in delivered
+    assert len(delivered) == 3
+    assert max(delivered.values()) >= max(others)
+
+
+def test_a_search_that_was_stopped_continues_exactly(best, tmp_path):
+    options = {"evaluator": Larger(), "goal": "best", **OPTIONS}
+    search(tmp_path / "run", Device(), **{**options, "samples": 23})
+    search(tmp_path / "run", Device(), **options)
+    assert [t["codes"] for t in trials_of(tmp_path / "run")] == [t["codes"] for t in trials_of(best.path)]
+    assert read_run(tmp_path / "run").run.settings.goal == "best"
+    with pytest.raises(HwnasError, match="goal"):
+        search(tmp_path / "run", Device(), **{**options, "goal": "front"})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "--goal best needs a budget, like --latency-budget 4ms: without one, the largest is best"),
+        ({"latency_budget": 1.0, "strategy": "drnas"}, "--goal best is for strategies that learn from trials; drnas "),
+        ({"tables": ["a.json", "b.json"]}, "--goal best searches for one device; leave --tables out"),
+    ],
+)
+def test_what_the_goal_cannot_be_combined_with(given, message, tmp_path):
+    with pytest.raises(HwnasError, match=message):
+        hwnas.search("mobilenetv3", data="digits", goal="best", out=tmp_path / "run", **given)
+    with pytest.raises(HwnasError, match="--goal must be front or best, got 'fast'"):
+        hwnas.search("mobilenetv3", data="digits", goal="fast", out=tmp_path / "run", latency_budget=1.0)
