@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from search._study import Study
 from search.lamoo import LaMOO, Partition
-from search.strategies import LowFidelityFirst
+from search.strategies import FirstObjective, LowFidelityFirst
 
 __all__ = ["partition_of"]
 
@@ -15,5 +15,9 @@ def partition_of(study: Study) -> Partition | None:
     Args:
         study: The study, with at least one successful trial.
     """
-    strategy = study.strategy.strategy if isinstance(study.strategy, LowFidelityFirst) else study.strategy
-    return strategy.partition(study.context()) if isinstance(strategy, LaMOO) else None
+    strategy, context = study.strategy, study.context()
+    if isinstance(strategy, FirstObjective):
+        strategy, context = strategy.strategy, context.of_first_objective()
+    if isinstance(strategy, LowFidelityFirst):
+        strategy = strategy.strategy
+    return strategy.partition(context) if isinstance(strategy, LaMOO) else None

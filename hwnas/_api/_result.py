@@ -95,7 +95,7 @@ class SearchResult:
         """Return one of `networks`: ``"fastest"``, ``"knee"``, ``"best"`` or an id.
 
         None stands for the network in ``deploy/``: ``"best"`` where a budget limits the latency or what the search
-        minimises, else ``"knee"``. A front without a knee gives its best.
+        minimises, or the search had that goal, else ``"knee"``. A front without a knee gives its best.
 
         Networks are compared by their metric on the validation part and their latency as measured; those that another
         one beats in both are picked by their id alone, and those over the budget only where `allow_over_budget` says

@@ -77,7 +77,8 @@ def export(
     Args:
         run: The run directory.
         pick: ``"fastest"``, ``"knee"``, ``"best"`` or an id; None for ``"best"`` where a budget limits the latency or
-            what the search minimises, else ``"knee"``. A front without a knee gives its best.
+            what the search minimises, or the search had that goal, else ``"knee"``. A front without a knee gives its
+            best.
         allow_over_budget: Whether a network may also be one that exceeds a budget.
         deploy: Folder to write that deploys the network: the ONNX file, ``predict.py``, what it needs and a page about
             it; None for none.

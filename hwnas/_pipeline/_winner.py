@@ -48,7 +48,8 @@ class Candidates:
     """Networks in the order in which they are considered.
 
     Attributes:
-        first: Networks of the front as `places_along` chooses them, from cheap to expensive.
+        first: At most `MOST_WINNERS` networks of the front, spread along it; in a search for the best network the best
+            `BEST_WINNERS`, whatever they cost. From cheap to expensive.
         spares: What may take their places: the rest of the front, then the next front without it, and so on; those
             nearest to the latency budget come first in each. In a search for the best network, the best come first.
     """
@@ -63,30 +64,23 @@ def find_candidates(study: Study, setup: SearchSetup) -> Candidates:
     if not ranks:
         return Candidates((), ())
     metric, cost = study.problem.objectives[:2]
-    front, goal = ranks[0], setup.run.settings.goal
-    costs, values = [[trial.values[each.name] for trial in front] for each in (cost, metric)]
-    chosen = [front[i] for i in places_along(costs, [metric.sign * value for value in values], goal)]
+    if setup.run.settings.goal == "best":
+        trials = sorted((trial for rank in ranks for trial in rank), key=lambda t: -metric.sign * t.values[metric.name])
+        chosen, rest = trials[:BEST_WINNERS], trials[BEST_WINNERS:]
+        chosen.sort(key=lambda trial: trial.values[cost.name])
+        return Candidates(*(tuple(_winner(trial, setup) for trial in part) for part in (chosen, rest)))
+    front = ranks[0]
+    chosen = [front[i] for i in spread_along([trial.values[cost.name] for trial in front], MOST_WINNERS)]
     numbers = {trial.number for trial in chosen}
     spares = [
         winner for rank in ranks for winner in _from_expensive([t for t in rank if t.number not in numbers], setup)
     ]
-    if goal == "best":
-        spares.sort(key=lambda winner: -metric.sign * winner.values[metric.name])
     return Candidates(tuple(_winner(trial, setup) for trial in chosen), tuple(spares))
 
 
-def places_along(costs: Sequence[float], values: Sequence[float], goal: str) -> list[int]:
-    """Return the places of networks to deliver of a front, from cheap to expensive.
-
-    Args:
-        costs: What they cost.
-        values: Their values of the metric, to be maximised.
-        goal: ``front``: at most `MOST_WINNERS` of them, spread along the front; ``best``: the best `BEST_WINNERS`.
-    """
-    if goal == "front":
-        return spread_along(costs, MOST_WINNERS)
-    best = sorted(range(len(values)), key=lambda i: (-values[i], costs[i]))[:BEST_WINNERS]
-    return sorted(best, key=lambda i: costs[i])
+def most_winners(setup: SearchSetup) -> int:
+    """Return how many networks a search delivers at most."""
+    return BEST_WINNERS if setup.run.settings.goal == "best" else MOST_WINNERS
 
 
 def nearest_outside(study: Study, setup: SearchSetup) -> Candidates:
@@ -99,7 +93,7 @@ def nearest_outside(study: Study, setup: SearchSetup) -> Candidates:
         return max(bound_cost(winner, key, setup) / upper for key, upper in budgets.items())
 
     ordered = sorted(winners, key=lambda winner: (excess(winner), winner.trial))
-    return Candidates(tuple(ordered[:MOST_WINNERS]), ())
+    return Candidates(tuple(ordered[: most_winners(setup)]), ())
 
 
 def cost_of(winner: Winner, key: str, setup: SearchSetup) -> float:

@@ -28,7 +28,9 @@ class Curves:
         values: Values of the metric ``(n,)``, as the search saw them.
         on_front: Which of them no other one dominates in these two objectives.
         samples: Numbers of evaluated architectures ``(k,)``.
-        volumes: Hypervolume ``(k,)`` after so many, all objectives scaled to 0-1 over the run.
+        volumes: Hypervolume ``(k,)`` after so many, all objectives scaled to 0-1 over the run. In a search for the best
+            network its value of the metric within the budgets, NaN before there is one.
+        goal: What was searched for, ``front`` or ``best``.
         seconds: Time spent on evaluations ``(k,)`` until then, low-fidelity ones too; None where that is not known.
         measured: Whether the latencies among the costs were measured in the search.
     """
@@ -42,6 +44,7 @@ class Curves:
     volumes: FloatArray
     seconds: FloatArray | None = None
     measured: bool = False
+    goal: str = "front"
 
 
 def make_curves(
@@ -51,6 +54,7 @@ def make_curves(
     seconds: Mapping[int, float] | None = None,
     *,
     measured: bool = False,
+    goal: str = "front",
 ) -> Curves:
     """Compute the curves of a run.
 
@@ -63,6 +67,7 @@ def make_curves(
         metric: The evaluator's metric, the first objective.
         seconds: Duration of each of them, by number.
         measured: Whether their latencies were measured.
+        goal: What was searched for, ``front`` or ``best``.
     """
     good = [trial for trial in trials if trial.ok and not trial.low_fidelity]
     names = [objective.name for objective in problem.objectives]
@@ -71,6 +76,9 @@ def make_curves(
     low, span = values[inside].min(axis=0), np.ptp(values[inside], axis=0)
     scaled = (values - low) / np.where(span > 0, span, 1.0)
     samples, volumes = hypervolume_curve(scaled, inside)
+    if goal == "best":
+        reached = np.maximum.accumulate(np.where(inside, values[:, 0], -np.inf))[samples - 1]
+        volumes = np.where(np.isfinite(reached), metric.sign * reached, np.nan)
     on_front = np.zeros(len(good), dtype=np.bool_)
     on_front[inside] = nondominated(values[inside, :2])
     return Curves(
@@ -83,6 +91,7 @@ def make_curves(
         volumes=volumes,
         seconds=_elapsed(trials, [good[n - 1].number for n in samples], seconds),
         measured=measured,
+        goal=goal,
     )
 
 

@@ -104,19 +104,25 @@ def _add_original(axes: Any, original: dict[str, Any]) -> None:
 _HYPERVOLUME = f"hypervolume (objectives scaled to 0-1, reference point at {-BELOW:g})"
 
 
+def _draw_progress(axes: Any, x: FloatArray, curves: Curves) -> None:
+    """Draw how far the search had come: the hypervolume, or the best value where one looked for that."""
+    metric, best = curves.metric, curves.goal == "best"
+    axes.plot(x, metric.scale * curves.volumes if best else curves.volumes, color=BLUE, drawstyle="steps-post")
+    axes.set_ylabel(f"best within the budgets: {printable(metric.label)}" if best else _HYPERVOLUME)
+
+
 def hypervolume_plot(curves: Curves) -> bytes:
-    """Return hypervolume over samples."""
+    """Return the progress over samples."""
     figure, axes = make_figure()
-    axes.plot(curves.samples, curves.volumes, color=BLUE, drawstyle="steps-post")
+    _draw_progress(axes, curves.samples.astype(np.float64), curves)
     axes.set_xlabel("evaluated architectures")
-    axes.set_ylabel(_HYPERVOLUME)
     axes.set_title("Progress of the search")
     axes.set_xlim(left=0)
     return png(figure)
 
 
 def time_curve_plot(curves: Curves) -> bytes | None:
-    """Return hypervolume against the time spent on evaluations; None where that is not known."""
+    """Return the progress against the time spent on evaluations; None where that is not known."""
     if curves.seconds is None or curves.seconds[-1] <= 0:
         return None
     figure, axes = make_figure()
@@ -125,9 +131,8 @@ def time_curve_plot(curves: Curves) -> bytes | None:
         for s, u in ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
         if curves.seconds[-1] >= 3 * s or s == 1.0
     )
-    axes.plot(curves.seconds / scale, curves.volumes, color=BLUE, drawstyle="steps-post")
+    _draw_progress(axes, curves.seconds / scale, curves)
     axes.set_xlabel(f"time spent on evaluations ({unit})")
-    axes.set_ylabel(_HYPERVOLUME)
     axes.set_title("Progress over time")
     axes.set_xlim(left=0)
     return png(figure)

@@ -118,7 +118,8 @@ def _pictures(shown: _Shown) -> dict[str, bytes]:
     if not study.front():
         return {}  # no trial meets the budgets: there is nothing to scale the axes by
     seconds, pairs = _seconds(shown.records), shown.estimates
-    curves = make_curves(study.problem, study.trials, shown.metric, seconds, measured=len(pairs) > 0)
+    goal = shown.run.settings.goal
+    curves = make_curves(study.problem, study.trials, shown.metric, seconds, measured=len(pairs) > 0, goal=goal)
     pictures = {
         "front": _plots.front_plot(curves, networks, shown.run.settings.budgets.get("latency_ms"), shown.original),
         "time": time_plot(shown.spent) if shown.spent else None,
@@ -148,6 +149,7 @@ def _seconds(records: Sequence[TrialRecord]) -> dict[int, float] | None:
 
 def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
     run, trials, networks, table = shown.run, shown.study.trials, shown.networks, shown.table
+    reached = "Best value within the budgets" if run.settings.goal == "best" else "Hypervolume"
     parts = [
         f"<h1>hwnas: {escape(run.path.name)}</h1>",
         f"<p>{escape(_summary(run, trials, networks))}</p>",
@@ -165,8 +167,8 @@ def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
         image(pictures, "latency", "Predicted against measured latency of the delivered networks"),
         image(pictures, "estimates", "Estimated against measured latency of the trials"),
         "<h2>Progress</h2>",
-        image(pictures, "hypervolume", "Hypervolume against the number of evaluated architectures"),
-        image(pictures, "hypervolume_time", "Hypervolume against the time spent on evaluations"),
+        image(pictures, "hypervolume", f"{reached} against the number of evaluated architectures"),
+        image(pictures, "hypervolume_time", f"{reached} against the time spent on evaluations"),
         distribution_section(shown.training, pictures),
         _choices_section(shown),
         _partition_section(shown.partition, pictures),

@@ -186,12 +186,13 @@ def _front(
 def usual_pick(settings: SearchSettings) -> str:
     """Return the pick where nobody names one: the best within the budget, or the knee of a front without a bound.
 
-    A budget on the latency, or on another cost that the search minimises, says how cheap is cheap enough, so the best
-    network within it is what it was given for. Without one, the network is picked from which a better metric costs much
-    more, or the best where the front has no such knee (`settled_pick`).
+    A search for the best network is asked for that. A budget on the latency, or on another cost that the search
+    minimises, says how cheap is cheap enough, so the best network within it is what it was given for. Without one, the
+    network is picked from which a better metric costs much more, or the best where the front has no such knee
+    (`settled_pick`).
     """
     bounded = any(cost_named(word).key in settings.budgets for word in {*settings.minimize, LATENCY.name})
-    return "best" if bounded else "knee"
+    return "best" if bounded or settings.goal == "best" else "knee"
 
 
 def pick_text(network: Mapping[str, Any], pick: str) -> str:

@@ -220,7 +220,7 @@ _SEARCH = (
     Option("minimize", f"costs to minimise: one or more of {','.join(_COST_WORDS)}", NAMES, ("latency",), "search"),
     Option(
         "goal",
-        "what to find: front (trade-offs of accuracy and the costs to minimise) or best (the best network within the "
+        "what to find: front (trade-offs of the metric and the minimised costs) or best (the best network within the "
         "budgets)",
         TEXT,
         "front",

@@ -139,7 +139,9 @@ class SearchSettings:
         if self.low_fidelity is not None and self.strategy != "lamoo":
             raise HwnasError(f"--low-fidelity needs --strategy lamoo, got --strategy {self.strategy}")
         if self.goal == "best" and not self.budgets and not self.devices:
-            raise HwnasError("--goal best needs a budget, like --latency-budget 4ms: without one, the largest is best")
+            raise HwnasError(
+                "--goal best needs a budget, like --latency-budget 4ms; without one, the largest network is mostly best"
+            )
         if self.offline and self.table is None:
             raise HwnasError("--offline needs --table FILE, the table of the device that is not available")
         for name, choices in _CHOICES.items():

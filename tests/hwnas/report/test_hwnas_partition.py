@@ -5,7 +5,7 @@ import pytest
 
 from hwnas._report._partition import partition_plot, partition_rows
 from hwnas.tasks import DEFAULT_METRIC
-from search import Domain, Objective, Problem, Study, make_strategy, partition_of
+from search import Domain, FirstObjective, Objective, Problem, Study, make_strategy, partition_of
 
 PROBLEM = Problem(
     Domain((4, 4, 4, 4)),
@@ -38,6 +38,17 @@ def test_rows_are_the_selected_path_and_what_lies_beside_it(trials):
 def test_the_picture_is_drawn_for_trees_of_any_size(trials):
     study, partition = searched(trials)
     assert (len(partition.summary.nodes) == 1) == (trials == 10)
+    assert partition_plot(partition, PROBLEM, study.trials, DEFAULT_METRIC).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["lamoo-random", "lamoo-cheap"])
+def test_a_search_for_the_best_network_shows_the_regions_of_one_objective(name):
+    study = Study(PROBLEM, FirstObjective(make_strategy(name)), seed=0)
+    for proposal in study.ask():
+        study.tell(proposal.number, {"accuracy": 0.1 * proposal.number})
+    partition = partition_of(study)
+    assert partition.trials.tolist() == list(range(10))
+    assert partition.summary.nodes[0].hypervolume == pytest.approx(study.context().of_first_objective().hypervolume)
     assert partition_plot(partition, PROBLEM, study.trials, DEFAULT_METRIC).startswith(b"\x89PNG")
 
 

@@ -14,6 +14,7 @@ from hwnas._report import write_report
 from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves
 from hwnas._report._networks import final_training
+from hwnas._report._plots import hypervolume_plot
 from hwnas._report._time import CORE_CROSSINGS, MEMORY, START, time_plot, time_spent
 from hwnas._tables._validate import space_of
 from hwnas.spaces import make_space
@@ -87,6 +88,19 @@ def test_hypervolume_over_time_counts_every_second(reported):
     assert (np.diff(curves.seconds) > 0).all()
     assert make_curves(study.problem, study.trials, DEFAULT_METRIC, {}).seconds is None
     assert make_curves(study.problem, study.trials, DEFAULT_METRIC).seconds is None
+
+
+def test_a_search_for_the_best_network_shows_its_value_so_far(reported):
+    _, study = reported
+    latencies = np.array([trial.values["latency_ms"] for trial in study.trials])
+    limit = float(np.median(latencies))
+    tight = make_problem(SPACE, {"latency_ms": COSTS.latency_ms}, ["latency"], {"latency_ms": limit})
+    curves = make_curves(tight, study.trials, DEFAULT_METRIC, goal="best")
+    within = [trial.values["accuracy"] if trial.values["latency_ms"] <= limit else 0.0 for trial in study.trials]
+    expected = np.maximum.accumulate(within)[curves.samples - 1]
+    assert np.nan_to_num(curves.volumes).tolist() == expected.tolist()
+    assert (np.diff(expected) > 0).any()
+    assert hypervolume_plot(curves).startswith(b"\x89PNG")
 
 
 def test_trials_outside_the_budget_are_on_no_front(reported):

@@ -222,3 +222,5 @@ def test_a_front_that_sags_has_no_knee_and_gives_its_best():
 )
 def test_a_latency_budget_decides_whatever_is_minimised(minimize, budgets, pick):
     assert usual_pick(SearchSettings(minimize=minimize, budgets=budgets)) == pick
+    if budgets:
+        assert usual_pick(SearchSettings(minimize=minimize, budgets=budgets, goal="best")) == "best"
