@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import json
 import re
+import statistics
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,20 @@ def test_the_cifar10_page_comes_from_its_results():
 def test_the_page_on_compression_comes_from_its_results():
     script = load_script("write_derived")
     assert script.PAGE.read_text(encoding="utf-8") == script.page(*script.read())
+
+
+def test_the_page_on_budgets_holds_what_the_goal_is_worth():
+    page = " ".join((ROOT / "docs" / "constraints.md").read_text(encoding="utf-8").split())
+    cases = json.loads((ROOT / "docs" / "results" / "goal.json").read_text(encoding="utf-8"))["cases"]
+    best, front = ([case for case in cases if case["goal"] == goal] for goal in ("best", "front"))
+    assert len(best) == len(front) == 12
+    needed, missing = (
+        [statistics.mean(case[name] for case in part) for part in (best, front)]
+        for name in ("evaluations_to_0.1", "missing_at_50")
+    )
+    assert f"evaluates {needed[0]:.0f} networks until" in page
+    assert f"the search for the front {needed[1]:.0f} (" in page
+    assert f"they miss {missing[0]:.2f} and {missing[1]:.2f} points" in page
 
 
 def test_the_page_on_workers_holds_the_figures_of_its_result():
