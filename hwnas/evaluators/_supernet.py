@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -147,9 +146,8 @@ class SupernetEvaluator(Evaluator, Trainer):
 
     def _score(self, arch: Architecture, part: Part, precision: str) -> float:
         from hwnas.training._loop import compute_threads
-        from hwnas.training._memory import kept_memory
 
-        with compute_threads(self.threads), kept_memory() if self.device == "cpu" else nullcontext():
+        with compute_threads(self.threads):
             return score_subnet(self._subnet(arch), self.task, part, precision, device=self.device)
 
     def _subnet(self, arch: Architecture) -> Subnet:

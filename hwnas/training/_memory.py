@@ -1,18 +1,16 @@
-"""Memory of trainings and evaluations on a CPU: what one step frees, the next one gets again."""
+"""Memory of a training on a CPU: what one step frees, the next one gets again."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of ``mallopt`` (glibc's ``malloc.h``)."""
 _NEVER, _USUAL = (2**31 - 1, 2**30), (2**26, 2**25)
-"""Bytes of both while work runs, and after it: what glibc itself arrives at in a process with large tensors."""
-_lock, _users = threading.Lock(), 0
+"""Bytes of both while a training runs, and after it: what glibc itself arrives at in a process with large tensors."""
 
 
 @contextmanager
@@ -21,26 +19,18 @@ def kept_memory() -> Iterator[None]:
 
     By default glibc returns freed tensors of some megabytes to the system. Every step then gets its activations as new
     pages, and the system clears each of them first: up to a tenth of the time of a training step. Other C libraries are
-    left alone. No result depends on it. It can be entered again inside, and by several threads: the last one to leave
-    gives the memory back.
+    left alone. No result depends on it.
     """
-    global _users
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if library is None or not hasattr(library, "mallopt") or not hasattr(library, "malloc_trim"):
         yield
         return
-    entered = False
+    _set(library, *_NEVER)
     try:
-        with _lock:
-            _users, entered = _users + 1, True
-            _set(library, *_NEVER)
         yield
     finally:
-        with _lock:
-            _users -= entered
-            if not _users:
-                _set(library, *_USUAL)
-                library.malloc_trim(0)
+        _set(library, *_USUAL)
+        library.malloc_trim(0)
 
 
 def _set(library: ctypes.CDLL, trim: int, mmap: int) -> None:

@@ -165,11 +165,7 @@ def require_no_new_pages() -> None:
     with kept_memory():
         faults()  # the first ones take what later ones get again, unless small tensors lie between
         kept = faults()
-        with kept_memory():
-            pass
-        later = faults()  # who is inside another one gives nothing back
     assert kept < usual / 3
-    assert later < usual / 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs glibc")
