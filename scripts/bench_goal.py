@@ -63,34 +63,32 @@ def searched(
     if device not in _loaded:
         _loaded[device] = load_benchmark(table, [ACCURACY], [device])
     benchmark = _loaded[device]
-    candidates = np.flatnonzero(benchmark.rows >= 0)
-    rows = benchmark.rows[candidates]
-    budget = float(np.quantile(benchmark.values[rows, 1], quantile))
-    best = float(benchmark.values[rows[benchmark.values[rows, 1] <= budget], 0].max())
-    latency = benchmark.problem.objectives[1].cost_function
-    assert latency is not None
-    inside = candidates[benchmark.values[rows, 1] <= budget]
-    cheapest, dearest = (inside[pick(benchmark.values[benchmark.rows[inside], 1])] for pick in (np.argmin, np.argmax))
-    least, most = (float(benchmark.values[benchmark.rows[place], 1]) for place in (cheapest, dearest))
+    places = np.flatnonzero(benchmark.rows >= 0)
+    accuracies, latencies = benchmark.values[benchmark.rows[places]].T
+    budget = float(np.quantile(latencies, quantile))
+    inside = latencies <= budget
+    best, least, most = float(accuracies[inside].max()), float(latencies[inside].min()), float(latencies[inside].max())
+    ends = [int(places[inside & (latencies == end)][0]) for end in (least, most)]
     accuracy, cost = benchmark.problem.objectives
-    cards = benchmark.problem.domain.cardinalities
+    assert cost.cost_function is not None
+    domain = benchmark.problem.domain
     problem = replace(
         benchmark.problem,
         objectives=(
             replace(accuracy, worst=None, best=None, ceiling=100.0),
             replace(cost, worst=most * (most / least) ** MARGIN, best=least, log=True),
         ),
-        constraints=(Constraint(device, latency, budget),),
-        anchors=tuple(tuple(int(code) for code in np.unravel_index(place, cards)) for place in (cheapest, dearest)),
+        constraints=(Constraint(device, cost.cost_function, budget),),
+        anchors=tuple(tuple(int(code) for code in np.unravel_index(end, domain.cardinalities)) for end in ends),
     )
     made = make_strategy(strategy)
     study = Study(problem, FirstObjective(made) if goal == "best" else made, seed=seed)
     missing: list[float] = []
     while len(missing) < samples and (proposals := study.ask()):
         for proposal in proposals:
-            accuracy = float(benchmark.values[benchmark.row(proposal.codes), 0])
-            study.tell(proposal.number, {ACCURACY: accuracy})
-            missing.append(min(best - accuracy, *missing[-1:], 100.0))
+            reached = float(benchmark.values[benchmark.row(proposal.codes), 0])
+            study.tell(proposal.number, {ACCURACY: reached})
+            missing.append(min(best - reached, *missing[-1:], 100.0))
     return missing[:samples]
 
 

@@ -268,15 +268,12 @@ class Context:
     def of_first_objective(self) -> Context:
         """Make the same view of a problem with the first objective alone; the constraints stay."""
         view = Context.__new__(Context)
-        view.__dict__.update(self.__dict__)
+        computed = {name for name, kind in vars(Context).items() if isinstance(kind, cached_property)}
+        view.__dict__.update({name: value for name, value in self.__dict__.items() if name not in computed})
         view.told = self.told[:, :1]
-        # What is computed on demand here follows from these.
-        for name in ("normaliser", "points", "told_points", "hypervolume", "archive", "front"):
-            view.__dict__.pop(name, None)
-        values = view.told if self.values is self.told else self.values[:, :1]
-        view.__dict__.update(
-            estimate_models=self.estimate_models, values=values, candidates=self.candidates.of_first_objective()
-        )
+        # Fill the caches of the cached properties that all others follow from.
+        view.estimate_models, view.candidates = self.estimate_models, self.candidates.of_first_objective()
+        view.values = view.told if self.values is self.told else self.values[:, :1]
         return view
 
     def admit(self, codes: IntArray) -> IntArray:

@@ -15,7 +15,7 @@ from hwnas._pipeline._known import known_costs
 from hwnas._pipeline._measure_winners import latency_entry, time_candidates
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._time_networks import TimedNetwork
-from hwnas._pipeline._winner import BEST_WINNERS, MOST_WINNERS, Candidates, Winner, bound_cost, cost_of
+from hwnas._pipeline._winner import BEST_WINNERS, MOST_WINNERS, Candidates, Winner, bound_cost, cost_of, from_best
 from hwnas._runs._delivered import Check, checks, dominators_of, latency_of
 from hwnas._runs._front import spread_along
 from profilers import TextProgress
@@ -134,7 +134,8 @@ def _front(setup: SearchSetup, measured: Sequence[_Measured]) -> list[_Measured]
     if not pool:
         return []
     if setup.run.settings.goal == "best":
-        kept = sorted(pool, key=lambda network: _from_best(setup, network) if within else network.excess)[:BEST_WINNERS]
+        kept = sorted(pool, key=lambda network: from_best(network.winner, setup) if within else network.excess)
+        kept = kept[:BEST_WINNERS]
     else:
         dominators = dominators_of([network.entry for network in pool], costs)
         front = [network for network, better in zip(pool, dominators, strict=True) if better is None]
@@ -143,11 +144,6 @@ def _front(setup: SearchSetup, measured: Sequence[_Measured]) -> list[_Measured]
     if not within and nearest not in kept:
         kept = [*kept[: MOST_WINNERS - 1], nearest]
     return sorted(kept, key=lambda network: cost_of(network.winner, costs[0], setup))
-
-
-def _from_best(setup: SearchSetup, network: _Measured) -> float:
-    """Return what orders networks from the best one on: their values of the metric, as the search saw them."""
-    return -setup.metric.sign * network.winner.values[setup.metric.name]
 
 
 def _cost(network: _Measured, key: str) -> float:

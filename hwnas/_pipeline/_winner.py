@@ -63,19 +63,24 @@ def find_candidates(study: Study, setup: SearchSetup) -> Candidates:
     ranks = _ranks(study)
     if not ranks:
         return Candidates((), ())
-    metric, cost = study.problem.objectives[:2]
+    cost = study.problem.objectives[1].name
     if setup.run.settings.goal == "best":
-        trials = sorted((trial for rank in ranks for trial in rank), key=lambda t: -metric.sign * t.values[metric.name])
-        chosen, rest = trials[:BEST_WINNERS], trials[BEST_WINNERS:]
-        chosen.sort(key=lambda trial: trial.values[cost.name])
-        return Candidates(*(tuple(_winner(trial, setup) for trial in part) for part in (chosen, rest)))
+        winners = [_winner(trial, setup) for rank in ranks for trial in rank]
+        winners.sort(key=lambda winner: from_best(winner, setup))
+        first, spares = winners[:BEST_WINNERS], winners[BEST_WINNERS:]
+        return Candidates(tuple(sorted(first, key=lambda winner: winner.values[cost])), tuple(spares))
     front = ranks[0]
-    chosen = [front[i] for i in spread_along([trial.values[cost.name] for trial in front], MOST_WINNERS)]
+    chosen = [front[i] for i in spread_along([trial.values[cost] for trial in front], MOST_WINNERS)]
     numbers = {trial.number for trial in chosen}
     spares = [
         winner for rank in ranks for winner in _from_expensive([t for t in rank if t.number not in numbers], setup)
     ]
     return Candidates(tuple(_winner(trial, setup) for trial in chosen), tuple(spares))
+
+
+def from_best(winner: Winner, setup: SearchSetup) -> float:
+    """Return what orders networks from the best one on: their values of the metric, as the search saw them."""
+    return -setup.metric.sign * winner.values[setup.metric.name]
 
 
 def most_winners(setup: SearchSetup) -> int:
