@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 from _cifar_baselines import FULL_BASELINES
-from _cifar_jobs import METHODS, NARROWED, REFERENCES, SO_FAR, FullScale, Job, networks_of
+from _cifar_jobs import FRONTS, METHODS, NARROWED, REFERENCES, SO_FAR, FullScale, Job, networks_of
 from _cifar_measure import matched_widths, measure
 from _cifar_tasks import print_each_minute
 from _jobs import Results
@@ -164,10 +164,14 @@ class Experiment:
     # ---- searches
 
     def _search(self, job: Job) -> dict[str, Any]:
-        """Search on the supernet."""
+        """Search on the supernet, for a front or for the best network within the limit of a goal."""
         seed = job.seed or 0
         trained = self.results.need(Job("supernet", seed=seed))
         supernet = self._supernet_of(seed, trained["recipe"]["train_precision"], self.threads)
+        within: dict[str, Any] = {}
+        if job.goal:
+            limit_ms = self.scale.limit_ms(job.goal, self.results.need(Job("latency"))["ms"])
+            within = {"latency_budget": f"{limit_ms:.6g}ms"}
         result = hwnas.search(
             supernet.space,
             data=self.parts.search,
@@ -178,14 +182,20 @@ class Experiment:
             evaluation_threads=self.threads,
             progress=say,
             **METHODS[job.what],
+            **within,
         )
         front = [{"arch": trial.text, "validation": trial.values["accuracy"]} for trial in result.front]
-        return {"front": front, "trials": len(result.trials)}
+        found: dict[str, Any] = {"front": front, "trials": len(result.trials)}
+        if within:
+            over = result.over_budget
+            chosen = result.pick("fastest", allow_over_budget=True) if over else result.pick("best")
+            found["chosen"] = {"arch": chosen["arch"], "within_limit": not over}
+        return found
 
     def _pick(self, job: Job) -> dict[str, Any]:
-        """Measure the fronts of all searches of a seed together, and choose a network of each for each goal."""
+        """Measure the fronts of the searches of a seed together, and choose a network of each for each goal."""
         space = self.scale.space()
-        fronts = {method: self.results.need(Job("search", method, seed=job.seed))["front"] for method in METHODS}
+        fronts = {method: self.results.need(Job("search", method, seed=job.seed))["front"] for method in FRONTS}
         graphs = {name: FULL_BASELINES[name](1.0) for name in REFERENCES}
         graphs |= {found["arch"]: _graph(space, found["arch"]) for front in fronts.values() for found in front}
         times = measure(graphs)
@@ -201,7 +211,10 @@ class Experiment:
 
     def _found(self, job: Job) -> dict[str, Any]:
         """Train a chosen network; one that another goal or search chose too is trained once."""
-        chosen = self.results.need(Job("pick", seed=job.seed))["chosen"][job.what][job.goal]
+        if job.what in FRONTS:
+            chosen = self.results.need(Job("pick", seed=job.seed))["chosen"][job.what][job.goal]
+        else:
+            chosen = self.results.need(Job("search", job.what, job.goal, job.seed))["chosen"]
         for other in networks_of(self.scale):
             trained = self.results.get(other) if other.kind == "found" and other.seed == job.seed else None
             if trained and trained["network"] == chosen["arch"]:

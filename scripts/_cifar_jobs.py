@@ -20,8 +20,11 @@ METHODS: Mapping[str, Mapping[str, Any]] = {
     "latency": {"minimize": "latency", "measure": "trials"},
     "macs": {"minimize": "macs", "measure": "none"},
     "random": {"minimize": "latency", "measure": "trials", "strategy": "random"},
+    "within": {"minimize": "latency", "measure": "trials", "goal": "best", "latency_statistic": "q10"},
 }
 """Searches with the same supernet and the same number of samples, and what `hwnas.search` takes for each."""
+FRONTS = tuple(name for name, options in METHODS.items() if "goal" not in options)
+"""Searches for a front, which serves all goals; each of the others is for one goal."""
 REFERENCES = ("ResNet-8", "ResNet-IC02")
 """Baselines as published; their latencies are the limits for all other networks."""
 NARROWED = tuple(family for family in FULL_BASELINES if family not in REFERENCES)
@@ -68,7 +71,8 @@ class FullScale:
         small_first: Share of the epochs with smaller images, in all trainings of single networks (`Recipe`).
         goals: Latency limits of the networks that are chosen from a search: a reference and percent of its latency,
             like ``"ResNet-8-50"``, or ``"best"`` for no limit.
-        rival_goals: Those of `goals` that the search on MACs and the random search serve too.
+        rival_goals: Those of `goals` that the search on MACs and the random search serve too, and that have a search of
+            their own for the best network within the limit.
         narrowed_to: References that MobileNets are narrowed to the latency of.
         rounds: Rounds of the last measurement.
         images: Most images of each part; None for all.
@@ -104,6 +108,8 @@ class FullScale:
             unknown = [value for value in values if value not in known]
             if unknown:
                 raise HwnasError(f"{name}: {unknown[0]!r} is none of {', '.join(known)}")
+            if BEST in values:
+                raise HwnasError(f"{name}: {BEST!r} is no latency limit")
 
     def space(self) -> Space:
         """Make the space that is searched."""
@@ -132,7 +138,8 @@ class Job:
     Attributes:
         kind: What is done.
         what: A search of `METHODS`, or a baseline; empty where the job is for all.
-        goal: The goal of a found network, or the reference that a narrowed baseline is as fast as; empty for none.
+        goal: The goal of a found network or of a search within one, or the reference that a narrowed baseline is as
+            fast as; empty for none.
         seed: Seed; None where nothing depends on it.
     """
 
@@ -160,6 +167,12 @@ def phases_of(scale: FullScale) -> list[Phase[Job]]:
         for seed in seeds
     ]
     plain = [Job("plain", REFERENCES[0], seed=seed) for seed in seeds]
+    searches = [
+        Job("search", method, goal, seed)
+        for seed in seeds
+        for method in METHODS
+        for goal in ([""] if method in FRONTS else scale.rival_goals)
+    ]
     found = [
         Job("found", method, goal, seed)
         for seed in seeds
@@ -170,7 +183,7 @@ def phases_of(scale: FullScale) -> list[Phase[Job]]:
     return [
         Phase([Job("latency")], alone=True),
         Phase([*supernets, *baselines, *plain]),
-        Phase([Job("search", method, seed=seed) for seed in seeds for method in METHODS], alone=True),
+        Phase(searches, alone=True),
         Phase([Job("pick", seed=seed) for seed in seeds], alone=True),
         Phase(found),
         *(Phase([job], alone=True) for job in last_jobs(so_far=False)),

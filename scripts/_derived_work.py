@@ -165,7 +165,20 @@ class Bench:
         options = [self.results.need(Job("space", job.base, share))["options"] for share in self.scale.shares]
         return [each for i, each in enumerate(options) if each not in options[:i]]
 
-    def _elastic_model(self, job: Job, options: dict[str, Any], device: str, precision: str | None) -> SharedSupernet:
+    def elastic(self, job: Job, precision: str = "fp32") -> SharedSupernet:
+        """Return the trained elastic model of a job's base, seed and budget, as an evaluator of a search.
+
+        Args:
+            job: The job.
+            precision: What the networks are evaluated in, fp32 or int8.
+        """
+        trained = self.results.need(job.other("elastic", share=None))
+        options = self.results.need(job.other("space", seed=None))["options"]
+        return self._elastic_model(job, options, "cpu", trained["train_precision"], precision)
+
+    def _elastic_model(
+        self, job: Job, options: dict[str, Any], device: str, train_precision: str | None, precision: str = "fp32"
+    ) -> SharedSupernet:
         scale = self.scale
         space = hwnas.derive(self._base_file(job), space_settings=options)
         derived = fitted(space, self.task, default_recipe(self.task))
@@ -175,7 +188,7 @@ class Bench:
             batch_size=min(scale.batch_size, self.task.size("train")),
             weight_decay=scale.weight_decay,
             learning_rate=scale.elastic_rate,
-            train_precision=precision,
+            train_precision=train_precision,
         )
         return SharedSupernet(
             self.results.place(job.other("elastic", share=None)) / f"space{self._spaces(job).index(options)}",
@@ -185,6 +198,7 @@ class Bench:
             seed=job.seed or 0,
             device=device,
             threads=self.threads,
+            precision=precision,
             initial=derived.weights,
             initial_digest=str(derived.space.settings["sha256"]),
             teacher=self._base_teacher(job),
@@ -210,10 +224,9 @@ class Bench:
 
     def _search(self, job: Job) -> dict[str, Any]:
         """Search within a budget."""
-        trained = self.results.need(job.other("elastic", share=None))
         budget_ms, run = self._budget_ms(job), self.results.place(job) / "run"
         options = self.results.need(job.other("space", seed=None))["options"]
-        model = self._elastic_model(job, options, "cpu", trained["train_precision"])
+        model = self.elastic(job)
         result = hwnas.search(
             model.space,
             data=self.task,

@@ -8,7 +8,7 @@
 
 ``--scale full`` trains to the end, on all images: networks of a search on measured latency, of a search on MACs and of
 a random search on the same supernet, against MLPerf Tiny's ResNets and narrowed MobileNets, in float32 and int8. It
-takes about 12 core-hours, as estimated for a processor that multiplies bfloat16; ``--plan`` lists the jobs with
+takes about 14 core-hours, as estimated for a processor that multiplies bfloat16; ``--plan`` lists the jobs with
 estimated minutes. Searches see a validation part of the train set; what is compared is trained on the whole train set,
 found networks and baselines with the same recipe and number of epochs; the last job judges all on the whole test set,
 once. Jobs that measure run alone; trainings run in ``--workers`` processes with one thread each. With ``--device cuda``

@@ -53,6 +53,11 @@ def test_the_page_on_compression_comes_from_its_results():
     assert script.PAGE.read_text(encoding="utf-8") == script.page(*script.read())
 
 
+def test_the_page_on_int8_comes_from_its_results():
+    script = load_script("write_int8")
+    assert script.PAGE.read_text(encoding="utf-8") == script.page(*script.read())
+
+
 def test_the_page_on_budgets_holds_what_the_goal_is_worth():
     page = " ".join((ROOT / "docs" / "constraints.md").read_text(encoding="utf-8").split())
     cases = json.loads((ROOT / "docs" / "results" / "goal.json").read_text(encoding="utf-8"))["cases"]

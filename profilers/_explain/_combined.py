@@ -16,6 +16,10 @@ Estimate = tuple[float, float]
 """A price and its standard deviation, in milliseconds."""
 _CHI2_MEDIAN = 0.4549
 """Median of the chi-squared distribution with one degree of freedom."""
+_LARGE, _FEWEST_LARGE = 10.0, 5
+"""From how many times the doubt about events on a node is large, and how many such nodes tell the doubt of windows."""
+_TURNS = 4
+"""How often the two doubts are found in turn."""
 
 
 def window_prices(
@@ -55,27 +59,40 @@ def _mean(estimates: Sequence[Estimate]) -> Estimate:
 def combined(windows: Mapping[str, Estimate], events: Mapping[str, Estimate]) -> dict[str, Estimate]:
     """Return the mean of what windows and events say, weighted by how sure each is.
 
-    Both are given and returned as price and standard deviation, by the same keys. By how much events differ from
-    windows beyond both deviations is a doubt about events, the same number of milliseconds for each (the random
-    effect of a meta-analysis, found from the median instead of the mean).
+    Both are given and returned as price and standard deviation, by the same keys. They differ beyond these deviations
+    for two reasons, and each is a doubt that is found from the differences (the random effect of a meta-analysis, from
+    the median instead of the mean):
+
+    * writing an event takes about as long for each node, so events are off by a number of milliseconds; the cheaper
+      half of the nodes tells it;
+    * a window finds its weights and inputs in the caches where the network, with other nodes in between, does not; so
+      windows are off by a share of the price; nodes that cost `_LARGE` times the doubt about events tell it.
 
     Args:
         windows: Differences of windows.
         events: Events; keys that are missing keep what windows say.
     """
     both = [key for key in windows if key in events]
-    squares = np.array([(windows[key][0] - events[key][0]) ** 2 for key in both])
-    variances = np.array([windows[key][1] ** 2 + events[key][1] ** 2 for key in both])
-    doubt = _doubt(squares, variances)
-    prices = dict(windows)
-    for key in both:
-        (windowed, window_sd), (timed, event_sd) = windows[key], events[key]
-        event_sd = math.hypot(event_sd, doubt)
-        together = window_sd**2 + event_sd**2
-        if together > 0:
-            share = window_sd**2 / together  # of events
-            prices[key] = ((1 - share) * windowed + share * timed, window_sd * event_sd / math.sqrt(together))
-    return prices
+    windowed, window_sd = np.array([windows[key] for key in both]).reshape(-1, 2).T
+    timed, event_sd = np.array([events[key] for key in both]).reshape(-1, 2).T
+    squares, variances = (windowed - timed) ** 2, window_sd**2 + event_sd**2
+    prices, share, doubt = np.maximum(timed, 1e-12), 0.0, 0.0
+    cheap = timed <= np.median(timed) if len(both) else np.zeros(0, dtype=bool)
+    for _ in range(_TURNS):
+        doubt = _doubt(squares[cheap], (variances + (share * prices) ** 2)[cheap])
+        large = timed > _LARGE * doubt
+        enough = doubt > 0 and np.count_nonzero(large) >= _FEWEST_LARGE
+        rest = (variances + doubt**2)[large] / prices[large] ** 2
+        share = _doubt(squares[large] / prices[large] ** 2, rest) if enough else 0.0
+    window_sd, event_sd = np.hypot(window_sd, share * prices), np.hypot(event_sd, doubt)
+    together = np.hypot(window_sd, event_sd)
+    result = dict(windows)
+    for number, key in enumerate(both):
+        if together[number] > 0:
+            weight = (window_sd[number] / together[number]) ** 2  # of events
+            price = (1 - weight) * windowed[number] + weight * timed[number]
+            result[key] = float(price), float(window_sd[number] * event_sd[number] / together[number])
+    return result
 
 
 def _doubt(squares: FloatArray, variances: FloatArray) -> float:

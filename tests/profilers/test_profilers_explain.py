@@ -470,6 +470,22 @@ def test_events_that_contradict_exact_windows_hardly_count():
     assert all(abs(price - 1.0) < 0.01 for price, _ in combined(windows, events).values())
 
 
+def test_events_count_where_windows_find_in_the_caches_what_the_network_does_not():
+    signs = [1 if n % 2 else -1 for n in range(12)]
+    windows = {f"small {n}": (0.005, 0.0001) for n in range(12)} | {f"large {n}": (0.1, 0.0005) for n in range(12)}
+    events = {f"small {n}": (0.005 + 0.001 * sign, 0.0001) for n, sign in enumerate(signs)}
+    events |= {f"large {n}": (0.112 + 0.0005 * sign, 0.001) for n, sign in enumerate(signs)}
+    prices = combined(windows, events)
+    for n in range(12):
+        assert prices[f"small {n}"][0] == pytest.approx(0.005, abs=0.0005)
+        assert prices[f"large {n}"][0] == pytest.approx(0.112, abs=0.0015)
+
+
+def test_no_events_and_no_windows_are_no_error():
+    assert combined({"a": (1.0, 0.1)}, {}) == {"a": (1.0, 0.1)}
+    assert combined({}, {}) == {}
+
+
 def test_steps_of_an_activation_and_of_a_shuffle_are_named():
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["a"], "conv"),

@@ -34,7 +34,7 @@ def data(tmp_path_factory):
 
 
 def test_jobs_come_after_what_they_need(monkeypatch):
-    from _cifar_jobs import FULL, METHODS, Job, minutes, networks_of, phases_of
+    from _cifar_jobs import FRONTS, FULL, METHODS, Job, minutes, networks_of, phases_of
 
     phases = phases_of(FULL)
     jobs = [job for phase in phases for job in phase.jobs]
@@ -43,8 +43,9 @@ def test_jobs_come_after_what_they_need(monkeypatch):
     assert all(minutes(job, FULL) > 0 for job in jobs)
     for job in jobs:
         if job.kind == "found":
-            assert phase_of[Job("supernet", seed=job.seed)] < phase_of[Job("search", job.what, seed=job.seed)]
-            assert phase_of[Job("search", job.what, seed=job.seed)] < phase_of[Job("pick", seed=job.seed)]
+            search = Job("search", job.what, "" if job.what in FRONTS else job.goal, job.seed)
+            assert phase_of[Job("supernet", seed=job.seed)] < phase_of[search]
+            assert phase_of[search] < phase_of[Job("pick", seed=job.seed)]
             assert phase_of[Job("pick", seed=job.seed)] < phase_of[job] < phase_of[Job("measure")]
         if job.kind == "baseline":
             assert phase_of[Job("latency")] < phase_of[job]
@@ -73,6 +74,8 @@ def test_rivals_serve_goals_and_mobilenets_are_narrowed_to_references():
 
     with pytest.raises(HwnasError, match="rival_goals: 'best' is none of ResNet-8-100"):
         FullScale(goals=("ResNet-8-100",), rival_goals=("best",))
+    with pytest.raises(HwnasError, match="rival_goals: 'best' is no latency limit"):
+        FullScale(rival_goals=("best",))
     with pytest.raises(HwnasError, match="narrowed_to: 'ResNet-20' is none of ResNet-8, ResNet-IC02"):
         FullScale(narrowed_to=("ResNet-20",))
 
@@ -140,14 +143,18 @@ def test_the_networks_that_are_trained_are_judged_so_far(data, tmp_path, monkeyp
 
 def finished_searches(results, scale):
     """Keep searches as another machine would have left them: two networks each."""
-    from _cifar_jobs import METHODS, Job
+    from _cifar_jobs import FRONTS, METHODS, Job
 
     space = scale.space()
     archs = [space.format(arch) for arch in space.sample(2, np.random.default_rng(0))]
     front = [{"arch": arch, "validation": 0.1 * k} for k, arch in enumerate(archs)]
     results.put(Job("supernet", seed=0), {"images": 1, "seconds": 1.0, "core_seconds": 1.0})
-    for method in METHODS:
+    for method in FRONTS:
         results.put(Job("search", method, seed=0), {"front": front, "seconds": 1.0, "core_seconds": 1.0})
+    chosen = {"chosen": {"arch": archs[0], "within_limit": True}}
+    for method in METHODS.keys() - set(FRONTS):
+        job = Job("search", method, "ResNet-8-100", 0)
+        results.put(job, {"front": front, **chosen, "seconds": 1.0, "core_seconds": 1.0})
 
 
 def test_a_smoke_run_but_its_searches(data, tmp_path, monkeypatch):
@@ -188,7 +195,7 @@ def test_a_smoke_run_but_its_searches(data, tmp_path, monkeypatch):
     assert "There are no results" not in page
 
 
-def test_searches_share_the_supernet_and_deliver_a_front(data, tmp_path, monkeypatch):
+def test_searches_share_the_supernet_and_deliver_a_front_or_the_best_within_a_goal(data, tmp_path, monkeypatch):
     import _cifar_full
     from _cifar_full import Experiment, Parts
     from _cifar_jobs import METHODS, SMOKE, Job
@@ -196,11 +203,18 @@ def test_searches_share_the_supernet_and_deliver_a_front(data, tmp_path, monkeyp
 
     save_table(made_table(SMOKE.space(), None), tmp_path / "table.json")
     offline = {**METHODS["macs"], "measure": None, "table": tmp_path / "table.json", "offline": True}
-    monkeypatch.setattr(_cifar_full, "METHODS", {"macs": offline})
+    within = {**METHODS["within"], "measure": None, "table": tmp_path / "table.json", "offline": True}
+    monkeypatch.setattr(_cifar_full, "METHODS", {"macs": offline, "within": within})
     results = Results(tmp_path, {})
+    results.put(Job("latency"), {"ms": {"ResNet-8": 1e3}})
     experiment = Experiment(Parts.divide(load_data(str(data))), results, SMOKE, "cpu")
-    for job in (Job("supernet", seed=0), Job("search", "macs", seed=0)):
+    own = Job("search", "within", "ResNet-8-100", 0)
+    for job in (Job("supernet", seed=0), Job("search", "macs", seed=0), own):
         do_job(results, experiment.do, job)
+    chosen = results.need(own)["chosen"]
+    assert chosen["within_limit"]
+    best = max(results.need(own)["front"], key=lambda network: network["validation"])
+    assert chosen["arch"] == best["arch"]
     found = results.need(Job("search", "macs", seed=0))
     assert found["trials"] == SMOKE.samples
     assert 1 <= len(found["front"]) <= SMOKE.samples

@@ -1,0 +1,189 @@
+"""Write docs/int8.md and its picture from what bench_int8.py and bench_quantised.py wrote to docs/results."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from _derived_jobs import METHODS
+from _page import save_figure, wrapped
+
+from latency_tables import write_atomic
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGE, PICTURE = DOCS / "int8.md", DOCS / "int8.png"
+SEARCHES, QUANTISED = DOCS / "results" / "int8.json", DOCS / "results" / "quantised.json"
+INT8, LATER, FP32 = "int8 search", "fp32 search, quantised", "fp32 search, fp32 files"
+COLOURS = {INT8: "#1f6fb4", LATER: "#c0504d", FP32: "#8a94a0"}
+SHARES = (0.25, 0.5, 0.75)
+"""Where the two fronts of int8 files are compared: shares of the way between fastest and slowest, in log latency."""
+Row = dict[str, Any]
+
+
+def page(searches: Row, quantised: Row) -> str:
+    """Write the page.
+
+    Args:
+        searches: What `bench_int8.py` wrote.
+        quantised: What `bench_quantised.py` wrote.
+    """
+    settings, seeds = searches["settings"], searches["seeds"]
+    volumes = {name: [seed["hypervolume"][name] for seed in seeds.values()] for name in COLOURS}
+    lead = [own - other for own, other in zip(volumes[INT8], volumes[LATER], strict=True)]
+    lines = [
+        "# int8",
+        "",
+        *wrapped(
+            f"""Written by `scripts/write_int8.py` from `docs/results/{SEARCHES.name}` and
+            `docs/results/{QUANTISED.name}`; do not edit by hand."""
+        ),
+        *wrapped(
+            f"""Does quantising a network make it faster, and is it enough to quantise at the end? Networks around a
+            trained {settings["base"]} and an inverted-residual network ([the models](compression.md)), CIFAR-10 (JPEG),
+            {quantised["cpu"]}, one thread, ONNX Runtime. int8 means static QDQ with ranges from train images, as
+            `--precision int8` measures and delivers it; accuracies are of 10,000 test images."""
+        ),
+        "## Which networks int8 makes faster",
+        "",
+        *wrapped(told_speed(quantised["networks"])),
+        *speed_table(quantised["networks"]),
+        "",
+        "## Searching with int8 metrics, or quantising at the end",
+        "",
+        *wrapped(
+            f"""`scripts/bench_int8.py` makes two searches around {settings["base"]} for each seed, on the same shared
+            weights, with {settings["samples"]} measured trials each: one with `--precision int8`, one in float32, whose
+            networks are quantised at the end. All delivered files were timed in the same rounds. *Hypervolume* is that
+            of the front (test accuracy and log latency, scaled to 0-1); accuracies are those of the shared weights,
+            without fine-tuning. {len(seeds)} seeds."""
+        ),
+        *search_table(seeds),
+        "",
+        *wrapped(
+            f"""The search with int8 metrics is ahead by {mean(lead):.3f} of hypervolume in the mean
+            ({", ".join(f"{each:+.3f}" for each in lead)}). {told_between(seeds)}"""
+        ),
+        f"![Accuracy over measured latency]({PICTURE.name})",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def told_speed(networks: Sequence[Row]) -> str:
+    """Write which networks int8 makes faster."""
+    slower = sum(each["int8"]["ms"] > each["fp32"]["ms"] for each in networks)
+    cost = [each["fp32"]["test"] - each["int8"]["test"] for each in networks]
+    return (
+        f"{slower} of these {len(networks)} networks are *slower* in int8. MACs, and even the latency in float32, say "
+        "little about it. Depthwise convolutions are slow in int8, and so are layers of few channels on large images: "
+        "what is narrower saves time in float32, but hardly in int8, where leaving blocks out does. "
+        f"Quantisation costs {100 * mean(cost):.2f} points of accuracy in the mean, and {100 * max(cost):.1f} at most. "
+        "*Budget* is the share of the base's latency in float32 that a network was made for; figures are means over "
+        "the seeds."
+    )
+
+
+def speed_table(networks: Sequence[Row]) -> list[str]:
+    """Write a row for each base, budget and method."""
+    groups: dict[tuple[str, float | None, str], list[Row]] = {}
+    for each in networks:
+        groups.setdefault((each["base"], each["share"], each["method"]), []).append(each)
+    order = ["base", *METHODS]
+    lines = [
+        "| network | budget | float32 | int8 | int8 / float32 | accuracy, float32 | accuracy, int8 |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for key in sorted(groups, key=lambda key: (key[0] != "resnet20", -(key[1] or 1), order.index(key[2]))):
+        base, share, method = key
+        told = {
+            precision: {name: mean(each[precision][name] for each in groups[key]) for name in ("ms", "test")}
+            for precision in ("fp32", "int8")
+        }
+        fp32, int8 = told["fp32"], told["int8"]
+        cells = [
+            base if method == "base" else f"{base}: {METHODS[method]}",
+            "" if share is None else f"{share:.0%}",
+            f"{fp32['ms']:.3f} ms",
+            f"{int8['ms']:.3f} ms",
+            f"{int8['ms'] / fp32['ms']:.2f}",
+            f"{fp32['test']:.2%}",
+            f"{int8['test']:.2%}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def search_table(seeds: Row) -> list[str]:
+    """Write the hypervolumes of each seed."""
+    lines = [
+        "| seed | search with int8 metrics | float32 search, quantised | float32 search, float32 files |",
+        "|---|---|---|---|",
+    ]
+    for seed, result in seeds.items():
+        cells = [f"{result['hypervolume'][name]:.3f}" for name in COLOURS]
+        lines.append(f"| {seed} | {' | '.join(cells)} |")
+    return lines
+
+
+def told_between(seeds: Row) -> str:
+    """Write how accurate the best int8 network within some latencies is, for either search."""
+    times = [each["median_ms"] for result in seeds.values() for each in result["networks"][LATER]]
+    low, high = min(times), max(times)
+    told = []
+    for share in SHARES:
+        limit = low * (high / low) ** share
+        own, other = (
+            mean(best_within(result["networks"][name], limit) for result in seeds.values()) for name in (INT8, LATER)
+        )
+        told.append(f"{limit:.3f} ms {own:.2%} against {other:.2%}")
+    return f"The most accurate int8 network, mean of the seeds: within {', within '.join(told)}."
+
+
+def best_within(networks: Sequence[Row], limit_ms: float) -> float:
+    """Return the test accuracy of the network within a latency that is best on the validation part."""
+    within = [each for each in networks if each["median_ms"] <= limit_ms]
+    return float(max(within, key=lambda each: each["validation"])["test"]) if within else 0.0
+
+
+def draw(searches: Row, path: Path) -> None:
+    """Draw the three fronts of each seed."""
+    from matplotlib.figure import Figure
+
+    seeds = searches["seeds"]
+    figure = Figure(figsize=(1.0 + 4.0 * len(seeds), 3.8), dpi=110, layout="constrained")
+    panels: Any = figure.subplots(1, len(seeds), squeeze=False, sharey=True)[0]
+    for axes, (seed, result) in zip(panels, seeds.items(), strict=True):
+        for name, colour in COLOURS.items():
+            front = sorted(result["networks"][name], key=lambda each: each["median_ms"])
+            x, y = ([each[key] for each in front] for key in ("median_ms", "test"))
+            axes.plot(x, y, color=colour, marker="o", markersize=4, linewidth=1.2, label=name)
+        axes.set_xscale("log")
+        axes.set_title(f"seed {seed}", fontsize=10)
+        axes.set_xlabel("measured latency, median of one thread (ms)")
+        axes.grid(color="#e6e9ec", linewidth=0.6, which="both")
+    panels[0].set_ylabel("test accuracy")
+    panels[-1].legend(frameon=False, fontsize=8, loc="lower right")
+    save_figure(figure, path)
+
+
+def read() -> tuple[Row, Row]:
+    """Return what both benchmarks wrote."""
+    searches, quantised = (json.loads(path.read_text(encoding="utf-8")) for path in (SEARCHES, QUANTISED))
+    return searches, quantised
+
+
+def main() -> int:
+    """Write the page and its picture."""
+    searches, quantised = read()
+    draw(searches, PICTURE)
+    write_atomic(PAGE, page(searches, quantised))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
