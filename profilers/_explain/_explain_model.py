@@ -32,7 +32,7 @@ from profilers._onnxruntime import runtime_identity
 from profilers._read._file import load_with_digest
 from profilers._session import PROVIDER, ModelSession, optimised_model
 
-PROTOCOL = "onnxruntime-windows-events-q10-v2"
+PROTOCOL = "onnxruntime-windows-events-q10-v3"
 """How prices are taken, with its version."""
 _WHOLE, _AGAIN, _INLINED, _BEST, _COPY = "whole", "whole again", "without branches", "best", "copy"
 _MANY_STARTS = 9
