@@ -18,7 +18,7 @@ from hwnas._pipeline._restore import restore_study
 from hwnas._pipeline._sample import sample
 from hwnas._pipeline._set_up import set_up
 from hwnas._pipeline._setup import SearchSetup
-from hwnas._pipeline._setup_table import save_table_copy
+from hwnas._pipeline._setup_table import save_table_copy, with_kept_table
 from hwnas._pipeline._several import save_device_tables
 from hwnas._runs._kept_files import keep_file
 from hwnas._runs._run import Run
@@ -68,6 +68,7 @@ def run_pipeline(
     """
     plan, watcher = workers or WorkerPlan(), Watchers(watcher, [TrialTable()])
     with Foreign(_FOREIGN):
+        overrides = with_kept_table(settings, out, overrides)
         settings = resolve_measuring(resolve_threads(settings, out, plan, watcher.line), out, overrides.table)
         setup = set_up(settings, out, watcher.line, overrides, parallel=plan.apart)
     run, journal, finished = setup.run, setup.journal, False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hwnas._errors import HwnasError, RunError
@@ -57,6 +58,25 @@ def resolve_table(
         progress(elsewhere_line(table))
         return SearchTable(table, None)
     return SearchTable(table, backend)
+
+
+def with_kept_table(settings: SearchSettings, out: Path, overrides: Overrides) -> Overrides:
+    """Return the overrides with the run's own copy of the latency table, where the file that was named is gone.
+
+    Args:
+        settings: What to search for.
+        out: The run directory.
+        overrides: Objects that take the place of names in the settings.
+
+    Raises:
+        LatencyTableError: The copy cannot be read.
+        RunError: The folder is not a run.
+    """
+    copy, name = out / TABLE, settings.table
+    gone = name is not None and not Path(name).exists() and copy.is_file()
+    if overrides.table is not None or not gone or not Run(out, settings, {}).has_trials():
+        return overrides
+    return replace(overrides, table=load_table(copy))
 
 
 def save_table_copy(run: Run, table: LatencyTable | None) -> None:

@@ -5,12 +5,14 @@ import shutil
 
 import pytest
 from cells import arguments, as_version_1, cut, search, trials_of
+from made_tables import made_table
 from run_toys import create_run
 
-from hwnas import HwnasError, SearchSettings
+from hwnas import HwnasError, SearchSettings, make_space
 from hwnas._cli import main
 from hwnas._runs._phases import Phase
 from hwnas._runs._run import Run
+from latency_tables import save_table
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +30,24 @@ def test_more_samples_go_on_as_if_asked_for_at_once(csv, tmp_path):
     search(csv, tmp_path / "one", samples=25)
     assert trials_of(tmp_path / "two") == trials_of(tmp_path / "one")
     assert "phases" not in json.loads((tmp_path / "two" / "settings.json").read_text())
+
+
+def test_a_run_goes_on_with_its_own_copy_where_the_table_that_was_named_is_gone(csv, tmp_path, monkeypatch):
+    monkeypatch.setattr("hwnas._report.write_report", lambda *shown: None)
+    file = tmp_path / "table.json"
+    save_table(made_table(make_space("nasbench201"), None), file)
+
+    def command(samples, out="run"):
+        found = ["search", "--space", "nasbench201", "--evaluator", f"table:{csv}", "--accuracy-column", "acc"]
+        given = ["--table", str(file), "--offline", "--samples", str(samples), "--out", str(tmp_path / out)]
+        return [*found, "--strategy", "mutation", *given]
+
+    assert main(command(4)) == 0
+    assert main(command(6, "whole")) == 0
+    file.unlink()
+    assert main(command(6)) == 0
+    assert trials_of(tmp_path / "run") == trials_of(tmp_path / "whole")
+    assert main(command(6, "new")) == 2  # a run of its own has no copy
 
 
 def test_another_budget_binds_what_comes_and_leaves_what_was(changed):
