@@ -81,7 +81,7 @@ def combined(windows: Mapping[str, Estimate], events: Mapping[str, Estimate]) ->
     for _ in range(_TURNS):
         doubt = _doubt(squares[cheap], (variances + (share * prices) ** 2)[cheap])
         large = timed > _LARGE * doubt
-        enough = doubt > 0 and np.count_nonzero(large) >= _FEWEST_LARGE
+        enough = np.count_nonzero(large) >= _FEWEST_LARGE
         rest = (variances + doubt**2)[large] / prices[large] ** 2
         share = _doubt(squares[large] / prices[large] ** 2, rest) if enough else 0.0
     window_sd, event_sd = np.hypot(window_sd, share * prices), np.hypot(event_sd, doubt)

@@ -481,6 +481,13 @@ def test_events_count_where_windows_find_in_the_caches_what_the_network_does_not
         assert prices[f"large {n}"][0] == pytest.approx(0.112, abs=0.0015)
 
 
+def test_windows_have_a_doubt_where_their_noise_hides_that_of_events():
+    windows = {f"small {n}": (0.005, 0.01) for n in range(12)} | {f"large {n}": (0.1, 0.0005) for n in range(12)}
+    events = {f"small {n}": (0.005, 0.0001) for n in range(12)} | {f"large {n}": (0.12, 0.001) for n in range(12)}
+    prices = combined(windows, events)
+    assert all(prices[f"large {n}"][0] == pytest.approx(0.12, abs=0.001) for n in range(12))
+
+
 def test_no_events_and_no_windows_are_no_error():
     assert combined({"a": (1.0, 0.1)}, {}) == {"a": (1.0, 0.1)}
     assert combined({}, {}) == {}
