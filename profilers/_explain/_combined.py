@@ -10,16 +10,17 @@ import numpy.typing as npt
 
 from profilers._explain._prices import Price, Times, around, steadied
 from profilers._explain._windows import Window
+from profilers._samples import Z90
 
 FloatArray = npt.NDArray[np.float64]
 Estimate = tuple[float, float]
 """A price and its standard deviation, in milliseconds."""
 _CHI2_MEDIAN = 0.4549
 """Median of the chi-squared distribution with one degree of freedom."""
-_LARGE, _FEWEST_LARGE = 10.0, 5
-"""From how many times the doubt about events on a node is large, and how many such nodes tell the doubt of windows."""
-_TURNS = 4
-"""How often the two doubts are found in turn."""
+_LARGE = 10.0
+"""From how many times the error of events on a node tells the error of windows."""
+_FEWEST = 5
+"""Fewest nodes that tell an error of their own."""
 
 
 def window_prices(
@@ -60,13 +61,15 @@ def combined(windows: Mapping[str, Estimate], events: Mapping[str, Estimate]) ->
     """Return the mean of what windows and events say, weighted by how sure each is.
 
     Both are given and returned as price and standard deviation, by the same keys. They differ beyond these deviations
-    for two reasons, and each is a doubt that is found from the differences (the random effect of a meta-analysis, from
-    the median instead of the mean):
+    for two reasons. For each, a systematic error is found from the differences (the random effect of a meta-analysis,
+    from the median instead of the mean):
 
-    * writing an event takes about as long for each node, so events are off by a number of milliseconds; the cheaper
-      half of the nodes tells it;
-    * a window finds its weights and inputs in the caches where the network, with other nodes in between, does not; so
-      windows are off by a share of the price; nodes that cost `_LARGE` times the doubt about events tell it.
+    * writing an event takes about as long for each node, so events are off by a number of milliseconds, which the
+      cheaper half of the nodes tells;
+    * a window finds its weights and inputs in the caches where the network, with other nodes in between, does not. So
+      windows are off by a share of what a node costs beyond `_LARGE` times the error of events; such nodes tell it.
+
+    Where the two contradict each other even so, the deviation of the mean grows in proportion.
 
     Args:
         windows: Differences of windows.
@@ -76,27 +79,28 @@ def combined(windows: Mapping[str, Estimate], events: Mapping[str, Estimate]) ->
     windowed, window_sd = np.array([windows[key] for key in both]).reshape(-1, 2).T
     timed, event_sd = np.array([events[key] for key in both]).reshape(-1, 2).T
     squares, variances = (windowed - timed) ** 2, window_sd**2 + event_sd**2
-    prices, share, doubt = np.maximum(timed, 1e-12), 0.0, 0.0
-    cheap = timed <= np.median(timed) if len(both) else np.zeros(0, dtype=bool)
-    for _ in range(_TURNS):
-        doubt = _doubt(squares[cheap], (variances + (share * prices) ** 2)[cheap])
-        large = timed > _LARGE * doubt
-        enough = np.count_nonzero(large) >= _FEWEST_LARGE
-        rest = (variances + doubt**2)[large] / prices[large] ** 2
-        share = _doubt(squares[large] / prices[large] ** 2, rest) if enough else 0.0
-    window_sd, event_sd = np.hypot(window_sd, share * prices), np.hypot(event_sd, doubt)
+    cheap = timed <= np.median(timed) if len(both) >= 2 * _FEWEST else np.ones(len(both), dtype=bool)
+    offset = _error(squares[cheap], variances[cheap])
+    beyond = np.maximum(timed - _LARGE * offset, 0.0)
+    large = beyond > 0
+    share = 0.0
+    if np.count_nonzero(large) >= _FEWEST:
+        share = _error(squares[large] / beyond[large] ** 2, (variances[large] + offset**2) / beyond[large] ** 2)
+    window_sd, event_sd = np.hypot(window_sd, share * beyond), np.hypot(event_sd, offset)
     together = np.hypot(window_sd, event_sd)
     result = dict(windows)
     for number, key in enumerate(both):
         if together[number] > 0:
             weight = (window_sd[number] / together[number]) ** 2  # of events
             price = (1 - weight) * windowed[number] + weight * timed[number]
-            result[key] = float(price), float(window_sd[number] * event_sd[number] / together[number])
+            apart = abs(windowed[number] - timed[number]) / together[number]
+            deviation = window_sd[number] * event_sd[number] / together[number] * max(1.0, apart / Z90)
+            result[key] = float(price), float(deviation)
     return result
 
 
-def _doubt(squares: FloatArray, variances: FloatArray) -> float:
-    """Return the doubt x for which the median of squares / (variances + x^2) is that of chi-squared; 0 for none."""
+def _error(squares: FloatArray, variances: FloatArray) -> float:
+    """Return the error x for which the median of squares / (variances + x^2) is that of chi-squared; 0 for none."""
     if not len(squares):
         return 0.0
     low, high = 0.0, float(np.sqrt(np.max(squares) / _CHI2_MEDIAN))

@@ -477,15 +477,32 @@ def test_events_count_where_windows_find_in_the_caches_what_the_network_does_not
     events |= {f"large {n}": (0.112 + 0.0005 * sign, 0.001) for n, sign in enumerate(signs)}
     prices = combined(windows, events)
     for n in range(12):
-        assert prices[f"small {n}"][0] == pytest.approx(0.005, abs=0.0005)
+        assert prices[f"small {n}"][0] == pytest.approx(0.005, abs=0.0001)
         assert prices[f"large {n}"][0] == pytest.approx(0.112, abs=0.0015)
 
 
-def test_windows_have_a_doubt_where_their_noise_hides_that_of_events():
+def test_small_nodes_cost_what_windows_say_also_where_all_events_are_longer():
+    windows = {f"small {n}": (0.005, 1e-5) for n in range(12)} | {f"large {n}": (0.1, 1e-5) for n in range(12)}
+    prices = combined(windows, {key: (1.2 * price, 1e-5) for key, (price, _) in windows.items()})
+    assert all(prices[f"small {n}"][0] == pytest.approx(0.005, abs=0.0001) for n in range(12))
+    assert all(prices[f"large {n}"][0] == pytest.approx(0.12, abs=0.001) for n in range(12))
+
+
+def test_windows_are_off_also_where_their_noise_hides_the_error_of_events():
     windows = {f"small {n}": (0.005, 0.01) for n in range(12)} | {f"large {n}": (0.1, 0.0005) for n in range(12)}
     events = {f"small {n}": (0.005, 0.0001) for n in range(12)} | {f"large {n}": (0.12, 0.001) for n in range(12)}
     prices = combined(windows, events)
     assert all(prices[f"large {n}"][0] == pytest.approx(0.12, abs=0.001) for n in range(12))
+
+
+def test_an_interval_grows_where_the_two_contradict_each_other():
+    windows = {str(n): (0.1, 0.001) for n in range(11)}
+    events = {str(n): (0.1 if n else 0.2, 0.001) for n in range(11)}
+    prices = combined(windows, events)
+    assert prices["1"] == pytest.approx((0.1, 0.001 / np.sqrt(2)))
+    price, deviation = prices["0"]
+    assert price - 1.645 * deviation <= 0.1001
+    assert price + 1.645 * deviation >= 0.1999
 
 
 def test_no_events_and_no_windows_are_no_error():
