@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import onnx
 from _cifar_baselines import FULL_BASELINES
-from _cifar_jobs import FRONTS, METHODS, NARROWED, REFERENCES, SO_FAR, FullScale, Job, networks_of
+from _cifar_jobs import FRONTS, METHODS, NARROWED, REFERENCE, REFERENCES, SO_FAR, FullScale, Job, networks_of
 from _cifar_measure import matched_widths, measure
 from _cifar_tasks import print_each_minute
 from _jobs import Results
 from _progress import say
+from _quantised_file import quantised_file
 from _shared_supernet import SharedSupernet
 from _timed_files import timed_files
 
@@ -21,9 +21,9 @@ import hwnas
 from hwnas.data import ImageData, Split
 from hwnas.spaces import Space
 from hwnas.tasks import ImageClassification
-from hwnas.training import Recipe, default_recipe, native_precision, quantized, score_onnx, train_network
+from hwnas.training import Recipe, default_recipe, native_precision, score_onnx, train_network
 from latency_tables import OpGraph, write_atomic
-from profilers import build_onnx, cpu_identity, graph_macs, graph_params
+from profilers import build_onnx, cpu_identity, graph_macs, graph_params, random_weights
 
 PRECISIONS = ("fp32", "int8")
 PLAIN = {"average": 0.0, "label_smoothing": 0.0, "weight_decay": 1e-4, "small_first": 0.0}
@@ -244,19 +244,23 @@ class Experiment:
         networks = self._networks(job)
         for other in networks:
             place = self.results.place(other)
-            model = onnx.load(place / "fp32.onnx")
-            shape = tuple(dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:])
-            write_atomic(place / "int8.onnx", quantized(model, self.parts.final, shape).SerializeToString())
+            quantised_file(place / "fp32.onnx", place / "int8.onnx", self.parts.final)
         return {"networks": len(networks)}
 
     def _measure(self, job: Job) -> dict[str, Any]:
-        """Time all files in the same rounds."""
+        """Time all files in the same rounds, and the references with random weights, trained or not."""
         self.results.need(Job("int8", job.what))
         files = {
             f"{other.name} {precision}": self.results.place(other) / f"{precision}.onnx"
             for other in self._networks(job)
             for precision in PRECISIONS
         }
+        own = self.results.place(job)
+        own.mkdir(parents=True, exist_ok=True)
+        for name in REFERENCES:
+            graph, file = FULL_BASELINES[name](1.0), own / f"{name}.onnx"
+            write_atomic(file, build_onnx(graph, random_weights(graph, 0)).SerializeToString())
+            files[f"{REFERENCE} {name}"] = file
         times = timed_files(files, threads=1, rounds=self.scale.rounds)
         return {"ms": {name: dict(statistics) for name, statistics in times.items()}, "cpu": cpu_identity()["cpu"]}
 

@@ -31,6 +31,8 @@ NARROWED = tuple(family for family in FULL_BASELINES if family not in REFERENCES
 """Baselines at the largest width that is as fast as a reference."""
 BEST = "best"
 """The goal without a latency limit."""
+REFERENCE = "reference"
+"""Marks the times of references with random weights."""
 SO_FAR = "so-far"
 """Marks the last jobs where they are done before all networks are trained."""
 TRAINED = ("found", "baseline", "plain")
@@ -108,8 +110,8 @@ class FullScale:
             unknown = [value for value in values if value not in known]
             if unknown:
                 raise HwnasError(f"{name}: {unknown[0]!r} is none of {', '.join(known)}")
-            if BEST in values:
-                raise HwnasError(f"{name}: {BEST!r} is no latency limit")
+        if BEST in self.rival_goals:
+            raise HwnasError(f"rival_goals: {BEST!r} is no latency limit")
 
     def space(self) -> Space:
         """Make the space that is searched."""

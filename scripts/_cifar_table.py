@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from _cifar_jobs import BEST, REFERENCES, FullScale, Job, last_jobs, networks_of, phases_of, settings_of
+from _cifar_jobs import BEST, REFERENCE, REFERENCES, FullScale, Job, last_jobs, networks_of, phases_of, settings_of
 from _jobs import Results
 from _page import save_figure
 
@@ -65,6 +65,9 @@ def record_of(scale: FullScale, results: Results, *, so_far: bool = False) -> di
         "settings": settings_of(scale),
         "cpu": times["cpu"],
         "test_images": tests["images"],
+        "reference_ms": {
+            name: times["ms"][timed]["median"] for name in REFERENCES if (timed := f"{REFERENCE} {name}") in times["ms"]
+        },
         "core_seconds": round(sum(float(result["core_seconds"]) for result in finished)),
         "networks_left": len(left),
         "networks": networks,
@@ -143,6 +146,10 @@ def findings(rows: Sequence[Row]) -> list[str]:
         texts = [f"{_goal(row['goal'])} {_against(row, other)}" for row, other in pairs if other]
         if texts:
             lines.append(f"The search on measured latency against {name}: {'; '.join(texts)}.")
+    pairs = [(by_kind.get(("within", "", row["goal"])), row) for row in fronts]
+    texts = [f"{_goal(other['goal'])} {_against(row, other)}" for row, other in pairs if row]
+    if texts:
+        lines.append(f"The search for the best network within a limit against that for the front: {'; '.join(texts)}.")
     lines += [*_parts_of_the_gain(by_kind), *_high(ours, by_kind.get(("baseline", REFERENCES[1], "")))]
     small = [row for row in rows if row["params"] <= LAMOO_PARAMS]
     if small:

@@ -10,6 +10,9 @@ from hwnas.tasks import Task
 from hwnas.training import quantized
 from latency_tables import write_atomic
 
+INT8, LATER, FP32 = VARIANTS = ("int8 search", "fp32 search, quantised", "fp32 search, fp32 files")
+"""What searches are compared for: int8 files of both, and fp32 files."""
+
 
 def quantised_file(source: Path, target: Path, task: Task) -> Path:
     """Quantise an fp32 file as a search with ``--precision int8`` quantises what it delivers.

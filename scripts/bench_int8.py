@@ -35,7 +35,7 @@ from _derived_work import Bench, bases_in
 from _fronts import hypervolumes
 from _jobs import Results
 from _progress import say
-from _quantised_file import quantised_file
+from _quantised_file import FP32, INT8, LATER, VARIANTS, quantised_file
 from _shared_supernet import SharedSupernet
 from _timed_files import timed_files
 
@@ -46,14 +46,18 @@ from hwnas.tasks import Task, make_task
 from hwnas.training import default_recipe, score_onnx
 from latency_tables import write_atomic
 
-VARIANTS = ("int8 search", "fp32 search, quantised", "fp32 search, fp32 files")
 BASE = "resnet20"
+_OWN = ("image_size", "resolution", "width", "epochs")
+"""Options of a supernet that is trained here."""
 _SETTINGS = ("data", "image_size", "data_limit", "resolution", "width", "samples", "epochs", "threads")
 
 
 def main() -> None:
     """Search, quantise and compare, seed by seed."""
     options = _options()
+    given = [name for name in _OWN if getattr(options, name) is not None]
+    if options.elastic is not None and given:
+        sys.exit(f"--{given[0].replace('_', '-')} belongs to a supernet that is trained here; leave it out")
     settings = {name: getattr(options, name) for name in _SETTINGS} | {"space": "mobilenetv3", "preset": "tiny"}
     if options.elastic is not None:
         own = {"base": BASE, "sha256": bases_in(options.bases)[BASE]["sha256"], "elastic_seed": options.elastic_seed}
@@ -112,9 +116,9 @@ def compared(settings: Mapping[str, Any], seed: int, options: argparse.Namespace
     folder.mkdir(parents=True, exist_ok=True)
     fp32 = files_of(runs["fp32"])
     files = {
-        "int8 search": files_of(runs["int8"]),
-        "fp32 search, quantised": {name: quantised_file(file, folder / file.name, task) for name, file in fp32.items()},
-        "fp32 search, fp32 files": fp32,
+        INT8: files_of(runs["int8"]),
+        LATER: {name: quantised_file(file, folder / file.name, task) for name, file in fp32.items()},
+        FP32: fp32,
     }
     names = {f"{variant}: {name}": file for variant, named in files.items() for name, file in named.items()}
     times = timed_files(names, threads=settings["threads"], rounds=options.rounds, seed=seed)

@@ -18,7 +18,9 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import onnx
 from _derived_jobs import TRAININGS
+from _derived_training import sizes_of
 from _derived_work import bases_in
 from _quantised_file import quantised_file
 from _timed_files import timed_files
@@ -46,6 +48,7 @@ def main() -> None:
     for number, network in enumerate(networks):
         files[f"fp32 {number}"] = source = Path(network.pop("file"))
         files[f"int8 {number}"] = quantised_file(source, options.work / f"{number}.onnx", task)
+        network |= facts_of(source.read_bytes())
     times = timed_files(files, threads=1, rounds=options.rounds)
     for number, network in enumerate(networks):
         for precision in ("fp32", "int8"):
@@ -74,6 +77,12 @@ def networks_of(folders: list[Path]) -> list[dict[str, Any]]:
             facts = {"base": job["base"], "method": job["kind"], "share": job["share"], "seed": job["seed"]}
             found.append({**facts, "file": str(file.with_suffix("") / "network.onnx")})
     return found
+
+
+def facts_of(model: bytes) -> dict[str, int]:
+    """Return multiply-accumulates, parameters, and the number of convolutions of a network."""
+    nodes = onnx.load_model_from_string(model).graph.node
+    return {**sizes_of(model), "convolutions": sum(node.op_type == "Conv" for node in nodes)}
 
 
 def told(network: dict[str, Any]) -> str:

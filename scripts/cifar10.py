@@ -6,13 +6,14 @@
 2. Fronts of the same supernets, and their smallest and largest networks.
 3. Networks of a search compared with scaled MobileNets and ResNets: same training, equal measured latency on this CPU.
 
-``--scale full`` trains to the end, on all images: networks of a search on measured latency, of a search on MACs and of
-a random search on the same supernet, against MLPerf Tiny's ResNets and narrowed MobileNets, in float32 and int8. It
-takes about 14 core-hours, as estimated for a processor that multiplies bfloat16; ``--plan`` lists the jobs with
-estimated minutes. Searches see a validation part of the train set; what is compared is trained on the whole train set,
-found networks and baselines with the same recipe and number of epochs; the last job judges all on the whole test set,
-once. Jobs that measure run alone; trainings run in ``--workers`` processes with one thread each. With ``--device cuda``
-supernets and networks are trained on a GPU, and networks of a search judged there; latencies are still the CPU's.
+``--scale full`` trains to the end, on all images: networks of searches on the same supernet (on measured latency, for a
+front or for the best network within a limit; on MACs; random), against MLPerf Tiny's ResNets and narrowed MobileNets,
+in float32 and int8. It takes about 14 core-hours, as estimated for a processor that multiplies bfloat16; ``--plan``
+lists the jobs with estimated minutes. Searches see a validation part of the train set; what is compared is trained on
+the whole train set, found networks and baselines with the same recipe and number of epochs; the last job judges all on
+the whole test set, once. Jobs that measure run alone; trainings run in ``--workers`` processes with one thread each.
+With ``--device cuda`` supernets and networks are trained on a GPU, and networks of a search judged there; latencies are
+still the CPU's.
 
 ``--scale smoke`` does all that scale full does, on a few images: a test, no result.
 

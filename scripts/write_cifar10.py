@@ -253,10 +253,11 @@ def to_come() -> list[str]:
         "",
         *wrapped(
             f"""There are no results of scale `full` yet. It trains to the end ({FULL.epochs} epochs of all images,
-            {FULL.seeds} seeds) and compares residual networks of three searches (on measured latency, on MACs, random)
-            with MLPerf Tiny's two ResNets and narrowed MobileNets, in float32 and int8. `scripts/cifar10.py --scale
-            full --plan` lists its jobs: about {core_hours(FULL):.0f} core-hours, as estimated, on a processor that
-            multiplies bfloat16, in as many sittings as you like, or a GPU for the trainings (`--device cuda`)."""
+            {FULL.seeds} seeds) and compares residual networks of four searches (on measured latency, for a front or
+            for the best network within a limit; on MACs; random) with MLPerf Tiny's two ResNets and narrowed
+            MobileNets, in float32 and int8. `scripts/cifar10.py --scale full --plan` lists its jobs: about
+            {core_hours(FULL):.0f} core-hours, as estimated, on a processor that multiplies bfloat16, in as many
+            sittings as you like, or a GPU for the trainings (`--device cuda`)."""
         ),
     ]
 

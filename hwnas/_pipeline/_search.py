@@ -68,7 +68,7 @@ def run_pipeline(
     """
     plan, watcher = workers or WorkerPlan(), Watchers(watcher, [TrialTable()])
     with Foreign(_FOREIGN):
-        overrides = with_kept_table(settings, out, overrides)
+        overrides = with_kept_table(settings, out, overrides, watcher.line)
         settings = resolve_measuring(resolve_threads(settings, out, plan, watcher.line), out, overrides.table)
         setup = set_up(settings, out, watcher.line, overrides, parallel=plan.apart)
     run, journal, finished = setup.run, setup.journal, False

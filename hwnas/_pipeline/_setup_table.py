@@ -60,22 +60,25 @@ def resolve_table(
     return SearchTable(table, backend)
 
 
-def with_kept_table(settings: SearchSettings, out: Path, overrides: Overrides) -> Overrides:
-    """Return the overrides with the run's own copy of the latency table, where the file that was named is gone.
+def with_kept_table(settings: SearchSettings, out: Path, overrides: Overrides, progress: TextProgress) -> Overrides:
+    """Return the overrides with the run's own copy of the latency table, where the file that the run was given is gone.
 
     Args:
         settings: What to search for.
         out: The run directory.
         overrides: Objects that take the place of names in the settings.
+        progress: Receives a line where that is so.
 
     Raises:
         LatencyTableError: The copy cannot be read.
-        RunError: The folder is not a run.
+        RunError: The settings of a run that has trials cannot be read.
     """
     copy, name = out / TABLE, settings.table
-    gone = name is not None and not Path(name).exists() and copy.is_file()
-    if overrides.table is not None or not gone or not Run(out, settings, {}).has_trials():
+    if name is None or overrides.table is not None or Path(name).exists() or not copy.is_file():
         return overrides
+    if not Run(out, settings, {}).has_trials() or Run.open(out).settings.table != name:
+        return overrides
+    progress(f"{name} is gone; the run's own copy of it is used")
     return replace(overrides, table=load_table(copy))
 
 

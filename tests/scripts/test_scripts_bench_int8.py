@@ -33,3 +33,10 @@ def test_a_result_of_other_settings_is_not_continued(script, tmp_path, monkeypat
     monkeypatch.setattr(sys, "argv", ["bench_int8", "--runs", str(tmp_path), "-o", str(file)])
     with pytest.raises(SystemExit, match=r"has the settings .* choose another -o"):
         script.main()
+
+
+def test_options_of_a_supernet_are_refused_where_none_is_trained(script, tmp_path, monkeypatch):
+    given = ["--elastic", str(tmp_path), "--epochs", "2"]
+    monkeypatch.setattr(sys, "argv", ["bench_int8", "--runs", str(tmp_path), "-o", str(tmp_path / "out.json"), *given])
+    with pytest.raises(SystemExit, match="--epochs belongs to a supernet that is trained here"):
+        script.main()

@@ -177,6 +177,8 @@ def test_a_smoke_run_but_its_searches(data, tmp_path, monkeypatch):
     assert {network["images"] for network in record["networks"]} == {20}  # one epoch of the whole train set
     assert all(0 < row["median_ms"] <= row["p90_ms"] and row["int8_median_ms"] > 0 for row in record["rows"])
     assert record["test_images"] == 10
+    assert sorted(record["reference_ms"]) == ["ResNet-8", "ResNet-IC02"]
+    assert 0 < record["reference_ms"]["ResNet-8"] < record["reference_ms"]["ResNet-IC02"]
     assert results.need(Job("found", "random", "ResNet-8-100", 0))["same_as"].startswith("found-latency")
     recipes = [result["recipe"] for result in trained if result["job"]["kind"] != "plain"]
     assert all(recipe == recipes[0] for recipe in recipes)

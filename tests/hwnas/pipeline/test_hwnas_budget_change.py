@@ -32,12 +32,12 @@ def test_more_samples_go_on_as_if_asked_for_at_once(csv, tmp_path):
     assert "phases" not in json.loads((tmp_path / "two" / "settings.json").read_text())
 
 
-def test_a_run_goes_on_with_its_own_copy_where_the_table_that_was_named_is_gone(csv, tmp_path, monkeypatch):
+def test_a_run_goes_on_with_its_own_copy_where_the_table_that_was_named_is_gone(csv, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("hwnas._report.write_report", lambda *shown: None)
     file = tmp_path / "table.json"
     save_table(made_table(make_space("nasbench201"), None), file)
 
-    def command(samples, out="run"):
+    def command(samples, out="run", file=file):
         found = ["search", "--space", "nasbench201", "--evaluator", f"table:{csv}", "--accuracy-column", "acc"]
         given = ["--table", str(file), "--offline", "--samples", str(samples), "--out", str(tmp_path / out)]
         return [*found, "--strategy", "mutation", *given]
@@ -45,7 +45,9 @@ def test_a_run_goes_on_with_its_own_copy_where_the_table_that_was_named_is_gone(
     assert main(command(4)) == 0
     assert main(command(6, "whole")) == 0
     file.unlink()
+    assert main(command(6, file=tmp_path / "typo.json")) == 2  # no other file was ever there
     assert main(command(6)) == 0
+    assert f"{file} is gone; the run's own copy of it is used" in capsys.readouterr().err
     assert trials_of(tmp_path / "run") == trials_of(tmp_path / "whole")
     assert main(command(6, "new")) == 2  # a run of its own has no copy
 
