@@ -67,7 +67,8 @@ def combined(windows: Mapping[str, Estimate], events: Mapping[str, Estimate]) ->
     * writing an event takes about as long for each node, so events are off by a number of milliseconds, which the
       cheaper half of the nodes tells;
     * a window finds its weights and inputs in the caches where the network, with other nodes in between, does not. So
-      windows are off by a share of what a node costs beyond `_LARGE` times the error of events; such nodes tell it.
+      windows are too short by a share of what a node costs beyond `_LARGE` times the error of events. Such nodes tell
+      it; where most of their windows are longer than their events, there is no such error.
 
     Where the two contradict each other even so, the deviation of the mean grows in proportion.
 
@@ -84,7 +85,7 @@ def combined(windows: Mapping[str, Estimate], events: Mapping[str, Estimate]) ->
     beyond = np.maximum(timed - _LARGE * offset, 0.0)
     large = beyond > 0
     share = 0.0
-    if np.count_nonzero(large) >= _FEWEST:
+    if np.count_nonzero(large) >= _FEWEST and np.median((timed - windowed)[large]) > 0:
         share = _error(squares[large] / beyond[large] ** 2, (variances[large] + offset**2) / beyond[large] ** 2)
     window_sd, event_sd = np.hypot(window_sd, share * beyond), np.hypot(event_sd, offset)
     together = np.hypot(window_sd, event_sd)

@@ -488,6 +488,13 @@ def test_small_nodes_cost_what_windows_say_also_where_all_events_are_longer():
     assert all(prices[f"large {n}"][0] == pytest.approx(0.12, abs=0.001) for n in range(12))
 
 
+def test_windows_that_are_longer_than_events_have_no_error_of_caches():
+    windows = {f"small {n}": (0.005, 1e-5) for n in range(12)} | {f"large {n}": (0.1, 1e-4) for n in range(12)}
+    events = {key: (price if key.startswith("small") else 0.08, 0.01) for key, (price, _) in windows.items()}
+    prices = combined(windows, events)
+    assert all(prices[f"large {n}"][0] == pytest.approx(0.1, abs=0.001) for n in range(12))
+
+
 def test_windows_are_off_also_where_their_noise_hides_the_error_of_events():
     windows = {f"small {n}": (0.005, 0.01) for n in range(12)} | {f"large {n}": (0.1, 0.0005) for n in range(12)}
     events = {f"small {n}": (0.005, 0.0001) for n in range(12)} | {f"large {n}": (0.12, 0.001) for n in range(12)}
