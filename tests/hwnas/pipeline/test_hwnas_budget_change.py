@@ -2,17 +2,20 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from cells import arguments, as_version_1, cut, search, trials_of
-from made_tables import made_table
+from measured_toys import exact_table
 from run_toys import create_run
 
-from hwnas import HwnasError, SearchSettings, make_space
+from hwnas import HwnasError, SearchSettings
 from hwnas._cli import main
+from hwnas._pipeline._overrides import Overrides
+from hwnas._pipeline._setup_table import TABLE, with_kept_table
 from hwnas._runs._phases import Phase
 from hwnas._runs._run import Run
-from latency_tables import save_table
+from latency_tables import dump_table, save_table
 
 
 @pytest.fixture(scope="module")
@@ -32,24 +35,26 @@ def test_more_samples_go_on_as_if_asked_for_at_once(csv, tmp_path):
     assert "phases" not in json.loads((tmp_path / "two" / "settings.json").read_text())
 
 
-def test_a_run_goes_on_with_its_own_copy_where_the_table_that_was_named_is_gone(csv, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("hwnas._report.write_report", lambda *shown: None)
-    file = tmp_path / "table.json"
-    save_table(made_table(make_space("nasbench201"), None), file)
-
-    def command(samples, out="run", file=file):
-        found = ["search", "--space", "nasbench201", "--evaluator", f"table:{csv}", "--accuracy-column", "acc"]
-        given = ["--table", str(file), "--offline", "--samples", str(samples), "--out", str(tmp_path / out)]
-        return [*found, "--strategy", "mutation", *given]
-
-    assert main(command(4)) == 0
-    assert main(command(6, "whole")) == 0
+def test_a_run_goes_on_with_its_own_copy_where_the_table_that_was_named_is_gone(tmp_path):
+    file, lines, out = tmp_path / "table.json", [], tmp_path / "run"
+    made = exact_table()
+    settings = SearchSettings(space="nasbench201", table=str(file))
+    save_table(made, file)
+    create_run(out, settings, {})
+    save_table(made, out / TABLE)
     file.unlink()
-    assert main(command(6, file=tmp_path / "typo.json")) == 2  # no other file was ever there
-    assert main(command(6)) == 0
-    assert f"{file} is gone; the run's own copy of it is used" in capsys.readouterr().err
-    assert trials_of(tmp_path / "run") == trials_of(tmp_path / "whole")
-    assert main(command(6, "new")) == 2  # a run of its own has no copy
+
+    def taken(settings):
+        return with_kept_table(settings, out, Overrides(), lines.append).table
+
+    assert taken(settings) is None  # the run has no trials: another table may take its place
+    (out / "trials.jsonl").write_text("{}\n")
+    assert dump_table(taken(settings)) == dump_table(made)
+    assert lines == [f"{file} is gone; the run's own copy of it is used"]
+    assert taken(replace(settings, table=str(tmp_path / "typo.json"))) is None
+    save_table(made, file)
+    assert taken(settings) is None
+    assert len(lines) == 1
 
 
 def test_another_budget_binds_what_comes_and_leaves_what_was(changed):

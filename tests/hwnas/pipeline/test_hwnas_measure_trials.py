@@ -26,6 +26,7 @@ from hwnas import HwnasError
 from hwnas._cli import main
 from hwnas._pipeline._memory import free_memory
 from hwnas.run_directories import read_run
+from latency_tables import save_table
 from profilers import REFERENCE_TAILS, DeviceMemoryError, DeviceUnavailableError, UnsupportedGraphError
 from profilers._cuda import KernelRunnable
 
@@ -272,6 +273,16 @@ def test_a_table_without_networks_tells_times_as_they_are(tmp_path):
         assert record.values["latency_ms"] == pytest.approx(1.4 * true_ms(record.arch), rel=1e-5)
         assert "slowness" not in record.measurements["latency_ms"]
     assert not any("when the table was made" in line for line in lines)
+
+
+def test_a_search_goes_on_where_the_file_of_its_table_is_gone(tmp_path):
+    file, device = tmp_path / "table.json", Device()
+    save_table(exact_table(), file)
+    for samples in (5, 7):
+        result = search(tmp_path / "run", device, str(file), samples=samples)
+        file.unlink(missing_ok=True)
+    whole = search(tmp_path / "whole", Device(), samples=7)
+    assert [trial.text for trial in result.trials] == [trial.text for trial in whole.trials]
 
 
 @pytest.mark.parametrize("measure", ["winners", "none"])
