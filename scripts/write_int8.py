@@ -90,6 +90,7 @@ def told_speed(networks: Sequence[Row]) -> str:
         for key in (("base", None), ("pruned", 0.35), ("narrow", 0.7), ("ours", 0.35))
     )
     return (
+        "`scripts/bench_quantised.py` quantised all networks of the comparison and timed them in the same rounds. "
         f"{len(slower)} of these {len(networks)} networks are *slower* in int8, all of them with "
         f"{max(each['macs'] for each in slower) / 1e6:.1f} million MACs or less: the fewer MACs, the less int8 gains "
         f"(Spearman's correlation of MACs with int8 / float32: "
