@@ -181,8 +181,8 @@ def goals(record: Row, front: Row, best: Row) -> str:
         f"networks left up to {1 - unused['inverted']:.0%} of a budget unused around inverted, and "
         f"{1 - unused['resnet20']:.0%} around resnet20. From the same shared weights, the search for the best network "
         f"changed the accuracy after fine-tuning by {' and '.join(told['inverted'])} around inverted (seed 0), and by "
-        f"{', '.join(told['resnet20'])} around resnet20 (seed 1; shares of the base's time are of other rounds than the "
-        "budget, so one is above it)."
+        f"{', '.join(told['resnet20'])} around resnet20 (seed 1). Shares of the base's time come from other rounds "
+        "than the budgets, so two of them are slightly above; with one seed, differences below a point may be chance."
     )
 
 
