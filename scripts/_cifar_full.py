@@ -14,7 +14,7 @@ from _cifar_tasks import print_each_minute
 from _jobs import Results
 from _progress import say
 from _quantised_file import quantised_file
-from _shared_supernet import SharedSupernet
+from _shared_supernet import SharedSupernet, best_or_nearest
 from _timed_files import timed_files
 
 import hwnas
@@ -187,9 +187,7 @@ class Experiment:
         front = [{"arch": trial.text, "validation": trial.values["accuracy"]} for trial in result.front]
         found: dict[str, Any] = {"front": front, "trials": len(result.trials)}
         if within:
-            over = result.over_budget
-            chosen = result.pick("fastest", allow_over_budget=True) if over else result.pick("best")
-            found["chosen"] = {"arch": chosen["arch"], "within_limit": not over}
+            found["chosen"] = {"arch": best_or_nearest(result)["arch"], "within_limit": not result.over_budget}
         return found
 
     def _pick(self, job: Job) -> dict[str, Any]:

@@ -112,7 +112,6 @@ def rows_of(networks: Sequence[Row]) -> list[dict[str, Any]]:
 def findings(rows: Sequence[Row]) -> list[str]:
     """Return what the rows say, one sentence each."""
     by_kind = {(row["kind"], row["family"], row["goal"]): row for row in rows}
-    fronts = [row for row in rows if row["kind"] == "latency"]
     ours = [row for row in rows if row["kind"] in _OURS]
     lines = []
     for reference in REFERENCES:
@@ -142,14 +141,10 @@ def findings(rows: Sequence[Row]) -> list[str]:
             "longer training: these trainings end flat, but early."
         )
     for rival, name in (("macs", "the search on MACs"), ("random", "a random search")):
-        pairs = [(row, by_kind.get((rival, "", row["goal"]))) for row in fronts]
-        texts = [f"{_goal(row['goal'])} {_against(row, other)}" for row, other in pairs if other]
-        if texts:
-            lines.append(f"The search on measured latency against {name}: {'; '.join(texts)}.")
-    pairs = [(by_kind.get(("within", "", row["goal"])), row) for row in fronts]
-    texts = [f"{_goal(other['goal'])} {_against(row, other)}" for row, other in pairs if row]
-    if texts:
-        lines.append(f"The search for the best network within a limit against that for the front: {'; '.join(texts)}.")
+        if told := _at_each_goal(by_kind, "latency", rival):
+            lines.append(f"The search on measured latency against {name}: {told}.")
+    if told := _at_each_goal(by_kind, "within", "latency"):
+        lines.append(f"The search for the best network within a limit against that for the front: {told}.")
     lines += [*_parts_of_the_gain(by_kind), *_high(ours, by_kind.get(("baseline", REFERENCES[1], "")))]
     small = [row for row in rows if row["params"] <= LAMOO_PARAMS]
     if small:
@@ -159,6 +154,12 @@ def findings(rows: Sequence[Row]) -> list[str]:
             f"network of that size reaches {LAMOO_ACCURACY:.2%}, after a far longer training."
         )
     return lines
+
+
+def _at_each_goal(by_kind: Mapping[tuple[str, str, str], Row], own: str, rival: str) -> str:
+    """Return how one search compares with another at each goal that both serve."""
+    pairs = [(row, by_kind.get((rival, "", row["goal"]))) for (kind, _, _), row in by_kind.items() if kind == own]
+    return "; ".join(f"{_goal(row['goal'])} {_against(row, other)}" for row, other in pairs if other)
 
 
 def _parts_of_the_gain(by_kind: Mapping[tuple[str, str, str], Row]) -> list[str]:

@@ -15,7 +15,7 @@ from _derived_jobs import Job, Scale, jobs_of
 from _derived_rivals import WAYS, Latencies, Pruner, narrowed, ranked_ms
 from _derived_training import Training, judged, load_tensors, save_tensors, sizes_of, train
 from _jobs import Results
-from _shared_supernet import SharedSupernet
+from _shared_supernet import SharedSupernet, best_or_nearest
 from torch import Tensor, nn
 
 import hwnas
@@ -240,8 +240,7 @@ class Bench:
             evaluation_threads=self.threads,
             progress=self.say,
         )
-        over = result.over_budget
-        found = result.pick("fastest", allow_over_budget=True) if over else result.pick("best")
+        over, found = result.over_budget, best_or_nearest(result)
         write_atomic(self.results.place(job) / "network.onnx", (run / found["onnx"]).read_bytes())
         facts = {name: found.get(name) for name in ("arch", "accuracy", "validation_accuracy", "latency_ms")}
         return {**facts, "budget_ms": budget_ms, "over_budget": over, "space": options, "goal": result.settings.goal}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hwnas import SearchResult
 from hwnas.evaluators import SupernetEvaluator
 
 
@@ -24,3 +25,8 @@ class SharedSupernet(SupernetEvaluator):
     def prepare(self, workdir: Path, progress: Any = None) -> None:
         """Train it, or load it where it is trained already."""
         super().prepare(self._folder, progress)
+
+
+def best_or_nearest(result: SearchResult) -> dict[str, Any]:
+    """Return the best network that a search within budgets delivered; where none keeps them, the fastest."""
+    return result.pick("fastest", allow_over_budget=True) if result.over_budget else result.pick("best")

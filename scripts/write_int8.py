@@ -34,12 +34,11 @@ def page(searches: Row, quantised: Row) -> str:
         quantised: What `bench_quantised.py` wrote.
     """
     settings, seeds = searches["settings"], searches["seeds"]
-    volumes = {name: [seed["hypervolume"][name] for seed in seeds.values()] for name in COLOURS}
     seconds = {
         precision: mean(seed["evaluation_s_a_trial"][precision] for seed in seeds.values())
         for precision in ("int8", "fp32")
     }
-    lead = [own - other for own, other in zip(volumes[INT8], volumes[LATER], strict=True)]
+    lead = [seed["hypervolume"][INT8] - seed["hypervolume"][LATER] for seed in seeds.values()]
     lines = [
         "# int8",
         "",
