@@ -16,6 +16,7 @@
 * keywords-supernet, motion-supernet: the same with networks that share weights, trained for longer: the keywords from
   maps alone, with DS-CNN among the first networks; the motion also in the preset ``large``.
 * keywords-official: the same as keywords on the parts that the data have: the test has unheard takes of heard speakers.
+* keywords-dense: separable or dense stages and three windows, on maps alone; by speaker, like keywords.
 * keywords-whole: networks of about DS-CNN's size, each trained as long as those that count. A GPU is faster there:
   ``--only limits --only table`` here, ``--only search --device cuda --workers 3 --search-workers 4`` on a machine that
   has one, with the folder carried between them, and then all the rest here.
@@ -44,7 +45,8 @@ from profilers import ops
 
 _SECOND = 1.0
 """Length of a spoken word that DS-CNN reads, in seconds."""
-_DETECTION = {"batch_size": 8, "train_precision": "bf16"}
+_FAST = {"train_precision": "bf16"}
+_DETECTION = {"batch_size": 8, **_FAST}
 
 
 def keywords(data: str, seed: int, *, how: str = "") -> Setup:
@@ -55,7 +57,8 @@ def keywords(data: str, seed: int, *, how: str = "") -> Setup:
         seed: Which speaker.
         how: How networks are judged: empty for short trainings, each alone; ``"supernet"``; or ``"whole"`` for
             trainings as long as those that count. ``"official"``: short trainings, and the parts are those of the data,
-            so that each speaker is in all of them.
+            so that each speaker is in all of them. ``"dense"``: short trainings of networks on maps alone, with
+            separable or dense stages and windows to choose from; a search of its own for the best within a third.
     """
     if how == "official":
         task = make_task("signal", data, length=_SECOND)
@@ -72,6 +75,19 @@ def keywords(data: str, seed: int, *, how: str = "") -> Setup:
     known = published.reference()
     first = [published.format(known)]
     arms = {"maps": Arm("searched", maps), "samples": Arm("searched", samples)}
+    if how == "dense":
+        both = space_of(
+            "dscnn",
+            preset="both",
+            **common,
+            sample_rate=rate,
+            filters=(8, 16, 32, 48, 64),
+            hop_ms=(20.0, 32.0, 40.0),
+            window_ms=(16.0, 20.0, 30.0),
+            bands=(10, 20),
+        )
+        third = Arm("searched", both, {"goal": "best"}, shares=(1 / 3,))
+        arms = {"maps": Arm("searched", both), "third": third}
     if how == "supernet":
         arms = {"maps": Arm("searched", maps, {"evaluator": "supernet", "begin_with": first})}
     if how == "whole":
@@ -158,9 +174,13 @@ EXPERIMENTS = {
         partial(keywords, how="official"),
         Scale((1.0, 1 / 3, 1 / 10), samples=20, search_epochs=8, epochs=40, finalists=1, searches=1),
     ),
+    "keywords-dense": Experiment(
+        partial(keywords, how="dense"),
+        Scale((1.0, 1 / 2, 1 / 3), samples=50, search_epochs=12, epochs=40, finalists=3, recipe=_FAST),
+    ),
     "keywords-whole": Experiment(
         partial(keywords, how="whole"),
-        Scale((1.0, 2 / 3), samples=10, search_epochs=40, epochs=40, finalists=3, recipe={"train_precision": "bf16"}),
+        Scale((1.0, 2 / 3), samples=10, search_epochs=40, epochs=40, finalists=3, recipe=_FAST),
     ),
     "motion-supernet": Experiment(
         partial(motion, supernet=True),

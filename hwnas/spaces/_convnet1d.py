@@ -73,7 +73,7 @@ class ConvNet1d(ChoiceGraphSpace):
         frontend: ``"none"`` to read samples, ``"logmel"`` to put a log-mel front end before the stem, whose bands are
             then the channels.
         sample_rate: Front end: samples a second; 16000 by default.
-        window_ms: Front end: milliseconds of a frame; 30 by default.
+        window_ms: Front end: milliseconds of a frame; 30 by default. One number or several.
         hop_ms: Front end: milliseconds between frames, 20 by default. One number or several.
         bands: Front end: number of mel bands, 40 by default.
         high_hz: Front end: upper end of the bands; half the sample rate by default.
@@ -93,7 +93,7 @@ class ConvNet1d(ChoiceGraphSpace):
         width: float | Sequence[float] | None = None,
         frontend: str = "none",
         sample_rate: int | None = None,
-        window_ms: float | None = None,
+        window_ms: float | Sequence[float] | None = None,
         hop_ms: float | Sequence[float] | None = None,
         bands: int | None = None,
         high_hz: int | None = None,
@@ -104,13 +104,13 @@ class ConvNet1d(ChoiceGraphSpace):
         self.preset = PRESETS[preset]
         self._preset_name, self._classes, self._input = preset, classes, (input_channels, length)
         self._widths = several_widths(self.name, width, self.preset.widths)
-        framing = {"sample_rate": sample_rate, "window_ms": window_ms, "high_hz": high_hz}
+        framing = {"sample_rate": sample_rate, "high_hz": high_hz}
         self._frontend: LogMelFrontEnd | None = None
-        if wants_logmel(self.name, frontend, hop_ms=hop_ms, bands=bands, **framing):
+        if wants_logmel(self.name, frontend, hop_ms=hop_ms, window_ms=window_ms, bands=bands, **framing):
             counts, hops = several(self.name, "bands", bands, (40,)), several(self.name, "hop_ms", hop_ms, (20.0,))
             if len(counts) > 1:
                 raise SpaceError(f"space convnet1d: mel bands are its channels, so bands must be one, got {bands}")
-            self._frontend = LogMelFrontEnd.of(self.name, self._input, hops, counts, framing)
+            self._frontend = LogMelFrontEnd.of(self.name, self._input, hops, counts, window_ms, framing)
 
     @property
     def settings(self) -> dict[str, object]:

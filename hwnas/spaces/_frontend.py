@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from hwnas._errors import SpaceError
 from hwnas.spaces._base import require_positive
 from hwnas.spaces._choice_graph import ChoiceGraph
+from hwnas.spaces._several import several
 from hwnas.spaces._task import Task
 from latency_tables import Op, Shape
 from profilers import MOST_PIECES, MOST_SAMPLES, empty_mel_bands, ops
@@ -19,7 +20,7 @@ from profilers import MOST_PIECES, MOST_SAMPLES, empty_mel_bands, ops
 FRONTENDS = ("none", "logmel")
 FRONTEND = "frontend"
 """Name of the choice, and of the node."""
-_FORM = re.compile(r"m([0-9]+)h([0-9]+(?:\.[0-9]+)?)\Z")
+_FORM = re.compile(r"m([0-9]+)h([0-9]+(?:\.[0-9]+)?)(?:w([0-9]+(?:\.[0-9]+)?))?\Z")
 _PARTS = 8
 """Windows are multiples of so many parts of a hop, or of fewer: frames are then cut out in few pieces."""
 _LONG_HOP = 4 * _PARTS
@@ -32,14 +33,14 @@ _LEAST_MS, _MOST_MS = 0.01, 60_000
 
 @dataclass(frozen=True)
 class LogMelFrontEnd:
-    """A log-mel front end; its number of bands and its hop can be choices.
+    """A log-mel front end; its number of bands, its hop and its window can be choices.
 
     Attributes:
         space: Name of the space, for errors.
         channels: Channels of the signal.
         length: Its samples.
         sample_rate: Samples a second.
-        window_ms: Milliseconds of a frame.
+        windows_ms: Milliseconds of a frame, to choose from.
         hops_ms: Milliseconds between the starts of two frames, to choose from.
         bands: Numbers of mel bands, to choose from.
         high_hz: Upper end of the bands; 0 for half the sample rate.
@@ -52,7 +53,7 @@ class LogMelFrontEnd:
     channels: int
     length: int
     sample_rate: int
-    window_ms: float
+    windows_ms: tuple[float, ...]
     hops_ms: tuple[float, ...]
     bands: tuple[int, ...]
     high_hz: int = 0
@@ -61,7 +62,8 @@ class LogMelFrontEnd:
         require_positive(self.space, {"length": self.length, "sample_rate": self.sample_rate})
         for count in self.bands:
             require_positive(self.space, {"bands": count})
-        for name, value in (("window_ms", self.window_ms), *(("hop_ms", hop) for hop in self.hops_ms)):
+        times = [("window_ms", window) for window in self.windows_ms] + [("hop_ms", hop) for hop in self.hops_ms]
+        for name, value in times:
             if type(value) not in (int, float) or not _LEAST_MS <= value <= _MOST_MS:
                 raise SpaceError(f"space {self.space}: {name} must be {_LEAST_MS} to {_MOST_MS}, got {value}")
         if type(self.high_hz) is not int or not 0 <= 2 * self.high_hz <= self.sample_rate:
@@ -78,7 +80,8 @@ class LogMelFrontEnd:
         signal: Shape,
         hops_ms: tuple[float, ...],
         bands: tuple[int, ...],
-        framing: Mapping[str, float | None],
+        window_ms: float | Sequence[float] | None,
+        framing: Mapping[str, int | None],
     ) -> LogMelFrontEnd:
         """Make a front end with defaults: a sample rate of 16 kHz, frames of 30 ms, all frequencies.
 
@@ -87,12 +90,14 @@ class LogMelFrontEnd:
             signal: ``(channels, length)``.
             hops_ms: As the attribute.
             bands: As the attribute.
-            framing: ``sample_rate``, ``window_ms`` and ``high_hz``; None for the default.
+            window_ms: One window or several; None for the default.
+            framing: ``sample_rate`` and ``high_hz``; None for the default.
         """
         stated = {name: value for name, value in framing.items() if value is not None}
-        values: dict[str, Any] = {"sample_rate": 16_000, "window_ms": 30.0, **stated}
+        values: dict[str, Any] = {"sample_rate": 16_000, **stated}
+        windows_ms = several(space, "window_ms", window_ms, (30.0,))
         channels, length = signal
-        return cls(space, channels, length, hops_ms=hops_ms, bands=bands, **values)
+        return cls(space, channels, length, windows_ms=windows_ms, hops_ms=hops_ms, bands=bands, **values)
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -106,7 +111,7 @@ class LogMelFrontEnd:
             "frontend": "logmel",
             "length": self.length,
             "sample_rate": self.sample_rate,
-            "window_ms": self.window_ms,
+            "window_ms": self.windows_ms[0] if len(self.windows_ms) == 1 else list(self.windows_ms),
             "hop_ms": list(self.hops_ms),
             "bands": list(self.bands),
             **({"high_hz": self.high_hz} if self.high_hz else {}),
@@ -114,8 +119,15 @@ class LogMelFrontEnd:
 
     @property
     def forms(self) -> tuple[str, ...]:
-        """What can be chosen: ``m40h20`` is 40 mel bands and a hop of 20 ms."""
-        return tuple(f"m{bands}h{_plain(hop)}" for bands, hop in product(self.bands, self.hops_ms))
+        """What can be chosen: ``m40h20`` is 40 mel bands and a hop of 20 ms.
+
+        Where windows are to choose from, ``m40h20w25`` is one with a window of 25 ms.
+        """
+        several_windows = len(self.windows_ms) > 1
+        return tuple(
+            f"m{bands}h{_plain(hop)}" + (f"w{_plain(window)}" if several_windows else "")
+            for bands, hop, window in product(self.bands, self.hops_ms, self.windows_ms)
+        )
 
     def add(self, graph: ChoiceGraph) -> str:
         """Append the input of a graph, the choice between the forms, and the node; returns the name of the map."""
@@ -134,25 +146,26 @@ class LogMelFrontEnd:
         match = _FORM.match(form)
         assert match is not None
         bands, hop_ms = int(match.group(1)), float(match.group(2))
-        hop, window = _samples(self.sample_rate * hop_ms / 1000, self.sample_rate * self.window_ms / 1000)
+        window_ms = float(match.group(3) or self.windows_ms[0])
+        hop, window = _samples(self.sample_rate * hop_ms / 1000, self.sample_rate * window_ms / 1000)
         if window > shape[1] or window > MOST_SAMPLES:
             most = min(shape[1], MOST_SAMPLES)
             raise SpaceError(
-                f"space {self.space}: a window of {_plain(self.window_ms)} ms has {window} samples at "
+                f"space {self.space}: a window of {_plain(window_ms)} ms has {window} samples at "
                 f"{self.sample_rate} Hz, but can have {most} at most (the signal has {shape[1]}); "
                 "make window_ms shorter"
             )
         if window // math.gcd(window, hop) > MOST_PIECES:
             raise SpaceError(
                 f"space {self.space}: a hop of {_plain(hop_ms)} ms is too short for a window of "
-                f"{_plain(self.window_ms)} ms at {self.sample_rate} Hz; make hop_ms longer"
+                f"{_plain(window_ms)} ms at {self.sample_rate} Hz; make hop_ms longer"
             )
         for fft in (window, 2 * window, 4 * window):
             op = ops.logmel(shape, bands, rate=self.sample_rate, window=window, hop=hop, fft=fft, high=self.high_hz)
             if fft <= MOST_SAMPLES and not empty_mel_bands(op):
                 return op
         raise SpaceError(
-            f"space {self.space}: {bands} mel bands are too many for a window of {_plain(self.window_ms)} ms at "
+            f"space {self.space}: {bands} mel bands are too many for a window of {_plain(window_ms)} ms at "
             f"{self.sample_rate} Hz; use fewer bands or a longer window"
         )
 

@@ -41,7 +41,7 @@ class MobileNetV3(ChoiceGraphSpace):
         frontend: ``"none"`` to read images, ``"logmel"`` to read samples through a log-mel front end.
         length: Front end: samples of a signal; 16000 by default.
         sample_rate: Front end: samples a second; 16000 by default.
-        window_ms: Front end: milliseconds of a frame; 30 by default.
+        window_ms: Front end: milliseconds of a frame; 30 by default. One number or several.
         hop_ms: Front end: milliseconds between frames, 20 by default. One number or several.
         bands: Front end: mel bands, 32 by default. One number or several.
         high_hz: Front end: upper end of the bands; half the sample rate by default.
@@ -62,7 +62,7 @@ class MobileNetV3(ChoiceGraphSpace):
         frontend: str = "none",
         length: int | None = None,
         sample_rate: int | None = None,
-        window_ms: float | None = None,
+        window_ms: float | Sequence[float] | None = None,
         hop_ms: float | Sequence[float] | None = None,
         bands: int | Sequence[int] | None = None,
         high_hz: int | None = None,
@@ -75,16 +75,16 @@ class MobileNetV3(ChoiceGraphSpace):
         self._resolutions = several(self.name, "resolution", resolution, self.preset.resolutions)
         self._widths = several_widths(self.name, width, self.preset.widths)
         low, high = self.preset.limits
-        framing = {"sample_rate": sample_rate, "window_ms": window_ms, "high_hz": high_hz}
+        framing = {"sample_rate": sample_rate, "high_hz": high_hz}
         self._frontend: LogMelFrontEnd | None = None
-        if wants_logmel(self.name, frontend, length=length, hop_ms=hop_ms, bands=bands, **framing):
+        if wants_logmel(self.name, frontend, length=length, hop_ms=hop_ms, window_ms=window_ms, bands=bands, **framing):
             if resolution is not None:
                 raise SpaceError(
                     "space mobilenetv3: the front end sets the size of maps; leave resolution out, set bands"
                 )
             hops, counts = several(self.name, "hop_ms", hop_ms, (20.0,)), several(self.name, "bands", bands, (32,))
             signal = (image_channels, 16_000 if length is None else length)
-            self._frontend = LogMelFrontEnd.of(self.name, signal, hops, counts, framing)
+            self._frontend = LogMelFrontEnd.of(self.name, signal, hops, counts, window_ms, framing)
         for size in () if self._frontend else self._resolutions:
             if type(size) is not int or not low <= size <= high:
                 raise SpaceError(f"space mobilenetv3: preset {preset} needs images of {low}-{high} pixels, got {size}")

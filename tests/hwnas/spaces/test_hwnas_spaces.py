@@ -34,6 +34,9 @@ SPACES = {
     "dash2d map": make_space("dash2d", image_size=12, channels=4, blocks=1, classes=4, outputs="map"),
     "dscnn": make_space("dscnn", frontend="none", bands=8, frames=20, filters=[8, 16], classes=4),
     "dscnn logmel": make_space("dscnn", length=2000, sample_rate=8000, filters=[8, 16], bands=[8, 10], classes=4),
+    "dscnn both": make_space(
+        "dscnn", preset="both", length=2000, sample_rate=8000, filters=[8, 16], bands=8, window_ms=[20, 30], classes=4
+    ),
     "mobilenetv3 logmel": make_space(
         "mobilenetv3", frontend="logmel", length=3000, sample_rate=8000, bands=[8, 16], width=0.5, image_channels=1
     ),

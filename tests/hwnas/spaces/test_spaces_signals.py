@@ -18,6 +18,7 @@ WORDS = make_space("convnet1d", length=16_000)
 BANDS = make_space("convnet1d", frontend="logmel", length=4000, sample_rate=8000, bands=16, hop_ms=[20, 40])
 MAPS = make_space("dscnn", frontend="none", classes=12)
 SPEECH = make_space("dscnn", classes=12)
+EITHER = make_space("dscnn", preset="both", length=8000, sample_rate=8000, window_ms=[20, 30])
 MOBILE = make_space("mobilenetv3", frontend="logmel", image_channels=1, length=4000, sample_rate=8000, bands=[16, 24])
 
 
@@ -47,6 +48,32 @@ def test_ds_cnn_is_a_member():
     assert SPEECH.graph(SPEECH.reference()).shape_of("frontend") == (1, 10, 49)
     with pytest.raises(SpaceError, match=r"stem\.channels must be one of 16, 32, got 64"):
         make_space("dscnn", filters=[16, 32]).reference()
+
+
+def test_stages_of_the_preset_both_are_separable_or_dense():
+    reference = EITHER.format(EITHER.reference())
+    assert reference == "m10h20w30_k4x10c64_separable-c64t1:k3+k3_separable-c64t1:k3+k3"
+    graph = EITHER.graph(EITHER.parse("m20h40w20_k4x10c16_dense-c32t2:k3_separable-c64t2:k5+k3"))
+    convolutions = {n.name: n.op for n in graph.nodes if n.name.startswith("stage")}
+    assert {name: op.output for name, op in convolutions.items()} == {
+        "stage0.block0.dense": (32, 5, 7),
+        "stage1.block0.depthwise": (32, 3, 4),
+        "stage1.block0.pointwise": (64, 3, 4),
+        "stage1.block1.depthwise": (64, 3, 4),
+        "stage1.block1.pointwise": (64, 3, 4),
+    }
+    published = SPEECH.graph(SPEECH.reference())
+    own = make_space("dscnn", preset="both", classes=12)
+    assert own.graph(own.reference()).nodes == published.nodes
+
+
+def test_windows_are_a_choice():
+    """A shorter window has fewer samples and frequencies; the hop decides the number of frames."""
+    forms = {form: EITHER._frontend.op((1, 8000), form=form) for form in EITHER._frontend.forms}
+    assert list(forms) == [f"m{m}h{h}w{w}" for m in (10, 20) for h in (20, 40) for w in (20, 30)]
+    assert {form[-3:]: op.integer("window") for form, op in forms.items() if "h20" in form} == {"w20": 160, "w30": 240}
+    assert EITHER.settings["window_ms"] == [20, 30]
+    assert SPEECH.settings["window_ms"] == 30.0, "one window is written as by earlier versions"
 
 
 @pytest.mark.parametrize("space", [MOTION, WORDS, MAPS], ids=["motion", "words", "maps"])
@@ -95,7 +122,9 @@ def test_an_absent_block_is_not_written():
     assert depthwise.integers("dilation", 2) == (1, 2)
 
 
-@pytest.mark.parametrize("space", [RAW, BANDS, SPEECH, MOBILE], ids=["raw", "bands", "speech", "mobile"])
+@pytest.mark.parametrize(
+    "space", [RAW, BANDS, SPEECH, EITHER, MOBILE], ids=["raw", "bands", "speech", "either", "mobile"]
+)
 def test_networks_share_weights(space):
     """A subnet is the stand-alone network with the leading channels and the middle of the kernels."""
     supernet = Supernet(space, seed=1)
@@ -219,6 +248,9 @@ def test_the_front_end_has_no_precision():
         ("dscnn", {"length": 300}, "a window of 30 ms has 480 samples at 16000 Hz, but can have 300 at most"),
         ("dscnn", {"bands": 500}, "500 mel bands are too many for a window of 30 ms at 16000 Hz"),
         ("dscnn", {"window_ms": 0}, "window_ms must be 0.01 to 60000, got 0"),
+        ("dscnn", {"window_ms": [20, 0]}, "window_ms must be 0.01 to 60000, got 0"),
+        ("dscnn", {"window_ms": [20, 20]}, "window_ms must be 1 to 32 different values, got [20, 20]"),
+        ("dscnn", {"preset": "tiny"}, "unknown preset 'tiny'; known presets: separable, both"),
         ("dscnn", {"hop_ms": "x"}, "hop_ms must be 0.01 to 60000, got x"),
         ("dscnn", {"hop_ms": 1e-7}, "hop_ms must be 0.01 to 60000, got 1e-07"),
         ("dscnn", {"hop_ms": 0.1}, "a hop of 0.1 ms is too short for a window of 30 ms at 16000 Hz"),
