@@ -19,8 +19,12 @@ from latency_tables import write_atomic
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGE = DOCS / "cifar10.md"
-FULL_SCALES = {"full": "Scale `full`", "long": "Scale `full`, trained for longer"}
-"""Results of scale full and their headings; ``long`` are those of a second work directory, with more epochs."""
+FULL_SCALES = {
+    "full": "Scale `full`",
+    "long": "Scale `full`, trained for longer",
+    "within": "Scale `full`, searched for the best network within a limit",
+}
+"""Results of scale full and their headings; each is of a work directory of its own, the last two with more epochs."""
 SCALES = (*FULL_SCALES, "small")
 SAMPLINGS = ("uniform", "bestup")
 COLOURS = {"uniform": "#8a94a0", "bestup": "#1f6fb4"}
@@ -204,6 +208,11 @@ def unfinished(name: str, record: dict[str, Any]) -> list[str]:
         return wrapped(
             """These are networks that the searches above chose, and their rivals. Supernets, searches and choices are
             the same; only the trainings of single networks are longer."""
+        )
+    if name == "within":
+        return wrapped(
+            """These searches have one goal, the best network within ResNet-8's latency (`--goal best`), on supernets of
+            their own. The networks are trained as those above."""
         )
     if not left:
         return []

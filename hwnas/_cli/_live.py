@@ -116,10 +116,7 @@ def status_line(status: Status) -> str:
     """Write the state of a search, the most important first: a narrow terminal cuts off the end."""
     rate = f", {status.per_minute:.3g}/min" if status.per_minute else ""
     left = f", {duration(status.left_s)} left" if status.left_s is not None else ""
-    return (
-        f"{status.done}/{status.samples} best {status.metric.text} {status.best_text}, "
-        f"hypervolume {status.hypervolume_text}{rate}{left}"
-    )
+    return f"{status.done}/{status.samples} {status.found_text}{rate}{left}"
 
 
 def duration(seconds: float) -> str:

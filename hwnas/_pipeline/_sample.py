@@ -52,7 +52,8 @@ def sample(setup: SearchSetup, study: Study, watcher: Watcher, workers: Workers)
     done = sum(not trial.low_fidelity for trial in study.trials)
     if done > samples:
         watcher.line(f"the run has {done} trials already; --samples {samples} adds none")
-    clock, troubles = Clock(study, samples, setup.metric), Troubles(any(trial.ok for trial in study.trials))
+    clock = Clock(study, samples, setup.metric, front=setup.run.settings.goal != "best")
+    troubles = Troubles(any(trial.ok for trial in study.trials))
     times = SampleTimes(done, samples, watcher.line)
     measuring = TrialMeasuring(setup, watcher.line) if setup.measures_trials else None
 

@@ -35,6 +35,7 @@ class Status:
             score has no scale before the first batch is complete.
         per_minute: Evaluations a minute in this process; None before the first.
         left_s: Seconds until the last evaluation at that rate; None likewise.
+        front: Whether the search is for a front; otherwise it is for the best network, and a line has no hypervolume.
     """
 
     done: int
@@ -44,6 +45,7 @@ class Status:
     hypervolume: float | None
     per_minute: float | None
     left_s: float | None
+    front: bool = True
 
     @property
     def best_text(self) -> str:
@@ -51,17 +53,17 @@ class Status:
         return "none yet" if self.best is None else self.metric.format(self.best)
 
     @property
-    def line(self) -> str:
-        """One line of text."""
-        return (
-            f"{self.done} of {self.samples} samples: best {self.metric.text} {self.best_text}, "
-            f"hypervolume {self.hypervolume_text}"
-        )
+    def found_text(self) -> str:
+        """What was found so far: the best value, and for a front its hypervolume."""
+        best = f"best {self.metric.text} {self.best_text}"
+        if not self.front:
+            return best
+        return f"{best}, hypervolume {'none yet' if self.hypervolume is None else f'{self.hypervolume:.4f}'}"
 
     @property
-    def hypervolume_text(self) -> str:
-        """The hypervolume for people."""
-        return "none yet" if self.hypervolume is None else f"{self.hypervolume:.4f}"
+    def line(self) -> str:
+        """One line of text."""
+        return f"{self.done} of {self.samples} samples: {self.found_text}"
 
 
 def every(seconds: float, progress: TextProgress) -> Callable[[int, int, str], None]:
@@ -167,11 +169,20 @@ class Clock:
         study: The search.
         samples: Full evaluations that there are to be.
         metric: The evaluator's metric.
+        front: Whether the search is for a front.
         now: Returns seconds.
     """
 
-    def __init__(self, study: Study, samples: int, metric: Metric, now: Callable[[], float] = time.monotonic) -> None:
-        self._study, self._samples, self._metric, self._now = study, samples, metric, now
+    def __init__(
+        self,
+        study: Study,
+        samples: int,
+        metric: Metric,
+        *,
+        front: bool = True,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._study, self._samples, self._metric, self._front, self._now = study, samples, metric, front, now
         self._standing = Standing(study)
         self._before, self._began = self._standing.full, now()
         self._first: npt.NDArray[np.float64] | None = None
@@ -190,6 +201,7 @@ class Clock:
             hypervolume=self._hypervolume(),
             per_minute=60 * rate if rate else None,
             left_s=max(0, self._samples - done) / rate if rate else None,
+            front=self._front,
         )
 
     def _hypervolume(self) -> float | None:

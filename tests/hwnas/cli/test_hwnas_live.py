@@ -28,6 +28,9 @@ def test_the_status_line_says_the_most_important_first():
     assert status_line(status(10)) == "10/40 best accuracy 60.00%, hypervolume 0.2500, 120/min, 15 s left"
     none = Status(0, 40, Metric.of_score("naswot"), None, 0.0, None, None)
     assert status_line(none) == "0/40 best naswot none yet, hypervolume 0.0000"
+    best = Status(5, 40, DEFAULT_METRIC, 0.6, 0.25, None, None, front=False)
+    assert status_line(best) == "5/40 best accuracy 60.00%"
+    assert best.line == "5 of 40 samples: best accuracy 60.00%"
     assert [duration(s) for s in (5, 89, 600, 7200)] == ["5 s", "89 s", "10 min", "2.0 h"]
 
 

@@ -59,9 +59,12 @@ def test_where_nothing_keeps_the_budget_the_nearest_are_delivered(tmp_path):
         """Convolutions take longer than the table says."""
         return 2.0 if op.kind == "conv" else 1.0
 
-    options = {"evaluator": Larger(), "goal": "best", "samples": 12, "latency_budget": budget}
+    lines = []
+    options = {"evaluator": Larger(), "goal": "best", "samples": 12, "latency_budget": budget, "lines": lines}
     result = search(tmp_path / "run", Device(slower=dearer), exact_table(dearer), **options)
     assert result.over_budget is not None
+    progress = [line for line in lines if "of 12 samples: " in line]
+    assert progress[0] == "1 of 12 samples: best score none yet", "there is no hypervolume without a front"
     measured = sorted(trial.values["latency_ms"] for trial in result.trials)
     delivered = [network["latency_ms"]["measured"] for network in result.networks]
     assert sorted(delivered) == pytest.approx(measured[:3], rel=1e-3)
