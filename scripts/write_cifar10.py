@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from _cifar_jobs import FULL, core_hours, settings_of
-from _cifar_table import draw_full, findings, flatness, markdown
+from _cifar_table import draw_full, findings, flatness, markdown, trained_before
 from _page import save_figure, wrapped
 
 from latency_tables import write_atomic
@@ -219,8 +219,10 @@ def unfinished(name: str, record: dict[str, Any]) -> list[str]:
     return wrapped(f"The experiment is not finished: {left} networks are not trained yet, so some rows have one seed.")
 
 
-def full_section(name: str, record: dict[str, Any]) -> list[str]:
-    """Write the results of scale `full`, one of `FULL_SCALES`."""
+def full_section(name: str, records: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Write the results of scale `full`, one of `FULL_SCALES`; those of others may be compared with them."""
+    record = records[name]
+    before = records["long"]["rows"] if name == "within" and "long" in records else []
     settings = record["settings"]
     so_far = " so far" if record["networks_left"] else ""
     cost = f"Everything{so_far} took" if name == "full" else "Together with supernets and searches this took"
@@ -250,6 +252,7 @@ def full_section(name: str, record: dict[str, Any]) -> list[str]:
         *markdown(record["rows"]),
         "",
         *(part for line in findings(record["rows"]) for part in wrapped(line)),
+        *(part for line in trained_before(record["rows"], before) for part in wrapped(line)),
         f"![Accuracy over measured latency]({picture(name)})",
         "",
     ]
@@ -275,7 +278,7 @@ def page(records: Mapping[str, dict[str, Any]]) -> str:
     """Write the page with the results of all scales."""
     lines = ["# CIFAR-10", "", "Written by `scripts/write_cifar10.py` from `docs/results`; do not edit by hand.", ""]
     for scale, record in records.items():
-        lines += full_section(scale, record) if scale in FULL_SCALES else section(scale, record)
+        lines += full_section(scale, records) if scale in FULL_SCALES else section(scale, record)
     return "\n".join([*lines, *([] if "full" in records else to_come())])
 
 
