@@ -157,25 +157,28 @@ def findings(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def trained_before(rows: Sequence[Row], before: Sequence[Row]) -> list[str]:
-    """Return how networks found at a reference's latency compare with more seeds of it, trained in another experiment.
+def trained_before(record: Row, before: Sequence[Row]) -> list[str]:
+    """Return how networks found within a limit compare with references that another experiment has trained.
 
     Args:
-        rows: The networks, with some seeds of the reference.
+        record: Of the networks found; some seeds of a reference may be trained there, too.
         before: Rows of the other experiment, with the same recipe.
     """
     lines = []
     for reference in REFERENCES:
-        here, there = (_row(given, "baseline", reference, "") for given in (rows, before))
-        found = _row(rows, "within", "", f"{reference}-100")
-        if here is None or there is None or found is None or len(there["tests"]) <= len(here["tests"]):
+        here, there = (_row(given, "baseline", reference, "") for given in (record["rows"], before))
+        found = [row for row in record["rows"] if row["kind"] == "within" and row["goal"].startswith(f"{reference}-")]
+        seeds = [] if here is None else here["tests"]
+        if there is None or not found or len(there["tests"]) <= len(seeds):
             continue
-        again = ""
-        if there["tests"][: len(here["tests"])] == here["tests"]:
-            again = " (the first, trained again here, got the same accuracy)"
+        again = " (the first, trained again here, got the same accuracy)" if there["tests"][0] in seeds[:1] else ""
+        count = len(there["tests"])
+        with_seeds = "with one seed above" if count == 1 else f"with {count} seeds above"
+        milliseconds = record["reference_ms"][reference] if here is None else here["median_ms"]
+        standings = (f"{_points(row, there)} points in {row['median_ms'] / milliseconds:.0%}" for row in found)
         lines.append(
-            f"Above, {len(there['tests'])} seeds of {reference} reached {there['test']:.2%} in the mean"
-            f"{again}. Against that mean, the networks found here stand at {_points(found, there)} points."
+            f"{reference}, trained {with_seeds}, reached {there['test']:.2%}{again}. Against that, networks found here "
+            f"stand at {'; '.join(standings)} of its time."
         )
     return lines
 
