@@ -188,8 +188,8 @@ _AFTER_A_SEARCH = (
             _positional("run", "run directory"),
             Option(
                 "pick",
-                "which network: fastest, knee, best or an id (default: best if the latency or a minimised cost has a "
-                "budget, else knee)",
+                "fastest, knee, best or an id (default: best if the latency or a minimised cost has a budget, or after "
+                "--goal best; else knee)",
                 TEXT,
             ),
             Option("allow_over_budget", "allow a network that is over a budget", SWITCH, False),
@@ -397,7 +397,7 @@ _ABOUT_THE_MACHINE = (
     ),
     Command(
         "plugins",
-        "list spaces, strategies, evaluators, devices and costs, and which package each comes from",
+        "list spaces, tasks, strategies, evaluators, devices, operators and costs, and which package each comes from",
         "hwnas plugins",
         (),
         "plugins",

@@ -7,7 +7,7 @@ SPACES = {
     "dash1d": "signals: a residual network whose convolutions choose kernel (3-19) and dilation (1-15), after DASH",
     "dash2d": "images: a wide residual network whose convolutions choose kernel (3-9) and dilation (1-15), after DASH",
     "declared": "your own space, declared in a JSON file: --space FILE.json",
-    "derived": "what can be left out of a trained model: channels, blocks, kernel taps, pixels",
+    "derived": "what can be left out of a trained model: channels, blocks, kernel taps, pixels (with --model)",
     "dscnn": "spectrograms, or signals through a log-mel front end: depthwise-separable blocks after DS-CNN",
     "fpn": "detectors: elastic backbone, feature pyramid and head after NAS-FCOS",
     "mobilenetv3": "inverted residual blocks; elastic depth, kernels, expansions, width and resolution",

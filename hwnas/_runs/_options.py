@@ -70,21 +70,22 @@ SPACE = (
     ),
     Option(
         "preset",
-        "mobilenetv3: tiny (8-32 pixels) or imagenet (128-224 pixels); convnet1d: small or large",
+        "mobilenetv3: tiny (8-32 pixels) or imagenet (128-224 pixels); convnet1d: small or large; dscnn: separable "
+        "or both",
         TEXT,
         group="space",
     ),
     Option("resolution", "mobilenetv3, fpn: image sizes to choose from, like 16,32", WHOLE_LIST, group="space"),
     Option(
         "width",
-        "convnet1d, fpn, mobilenetv3, video: width multipliers to choose from, like 0.5,1.0",
+        "convnet1d, fpn, mobilenetv3, unet, video: width multipliers to choose from, like 0.5,1.0",
         NUMBER_LIST,
         group="space",
     ),
     Option(
         "image_size",
-        "side in pixels to which images, frames and masks are scaled (and cropped); also the input size of nasbench201 "
-        "and video",
+        "side in pixels to which images, frames and masks are scaled; also the input size of dash2d, nasbench201, "
+        "resnet and video",
         WHOLE,
         group="space",
     ),
@@ -220,8 +221,8 @@ _SEARCH = (
     Option("minimize", f"costs to minimise: one or more of {','.join(_COST_WORDS)}", NAMES, ("latency",), "search"),
     Option(
         "goal",
-        "what to find: front (trade-offs of the metric and the minimised costs) or best (the best network within the "
-        "budgets)",
+        "front (trade-offs of the metric and the minimised costs) or best (the best network within the budgets; needs "
+        "one)",
         TEXT,
         "front",
         "search",
@@ -262,7 +263,8 @@ _DATA = (
     ),
     Option(
         "data",
-        "data set: digits, a folder of images, boxes, clips, CIFAR-10, WAV or CSV files, or a CSV or .npz file",
+        "data set: digits, a folder of images (with masks or boxes, too), clips, CIFAR-10, WAV or CSV files, or a CSV "
+        "or .npz file",
         PATH,
         "digits",
         "data",
@@ -310,7 +312,7 @@ _SIGNALS = (
     ),
     Option(
         "window",
-        "cut recordings into windows of so many samples (default of CSV: 128)",
+        "cut recordings into windows of so many samples (default of CSV: all of equally long recordings, else 128)",
         WHOLE,
         group="signals",
         metavar="SAMPLES",
