@@ -12,6 +12,7 @@ import errno
 import os
 import secrets
 import stat
+import time
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,8 @@ _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 _LOST = (errno.EIO, errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+_LOOKS, _LOOK_S = 4, 0.01
+"""How often a lock is asked for, and the pause: whoever looks whether a file is locked holds it for a moment."""
 _KINDS = (
     (stat.S_ISLNK, "it is a symbolic link; name the file that it points to"),
     (stat.S_ISDIR, "it is a folder, not a file"),
@@ -304,9 +307,12 @@ def _lock(file: int, path: Path) -> None:
         import fcntl
     except ImportError:
         return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise JournalInUseError(
-            f"another hwnas process is writing {path}; wait until it ends, or choose another path"
-        ) from None
+    for tried in range(_LOOKS):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if tried + 1 < _LOOKS:
+                time.sleep(_LOOK_S)
+        else:
+            return
+    raise JournalInUseError(f"another hwnas process is writing {path}; wait until it ends, or choose another path")

@@ -122,13 +122,17 @@ def opened(table: LatencyTable | str | Path) -> LatencyTable:
 
 
 def require_file(out: str | Path | None) -> None:
-    """Refuse an output that names a folder, before any work is done.
+    """Refuse an output that names a folder, or lies in none, before any work is done.
 
     Raises:
         HwnasError: It does.
     """
+    if out is None:
+        return
     if str(out).endswith("/"):
         raise HwnasError(f"cannot write {out}: it is a folder; give the name of a file")
+    if not (parent := Path(out).parent).is_dir():
+        raise HwnasError(f"cannot write {out}: there is no folder {parent}; make it, or choose another place")
 
 
 def save(table: LatencyTable, out: str | Path) -> None:

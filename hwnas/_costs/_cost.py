@@ -6,13 +6,22 @@ command line's help is made from them too.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from hwnas._common._plugins import load_plugin, make_plugin, plugin_names
-from hwnas._costs._units import parse_bytes, parse_count, parse_latency, written_bytes, written_count, written_latency
+from hwnas._costs._units import (
+    parse_bytes,
+    parse_count,
+    parse_latency,
+    rounded_up,
+    written_bytes,
+    written_count,
+    written_latency,
+)
 from hwnas._errors import HwnasError
 
 if TYPE_CHECKING:
@@ -20,6 +29,10 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 _KEY = re.compile(r"[a-z][a-z0-9_]*\Z")
+
+
+_MOST_STEPS = 20
+"""Steps up to a budget that is not below a value once it is written; six digits need one."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,15 @@ class Cost:
 
             graph = graph_at(graph, precision)
         return self.of_graph(graph, batch)
+
+    def least_budget(self, value: float) -> float:
+        """Return a budget of few digits that a network with this value meets, also as `format` writes it."""
+        rounded = rounded_up(value)
+        for _ in range(_MOST_STEPS):
+            if not 0 < rounded < math.inf or self.parse(self.format(rounded)) >= value:
+                break
+            rounded *= 1.0005
+        return rounded
 
     def stored(self, value: float) -> float:
         """Return a value as files hold it."""

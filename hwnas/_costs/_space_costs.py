@@ -278,13 +278,21 @@ def _state(holders: Sequence[Holders]) -> int:
     return sum(int(held) * _HOLDERS**place for place, held in enumerate(holders))
 
 
-def cheapest_network(space: Space, cost: CostOfCodes, seed: int = 0) -> tuple[Architecture, float]:
+def cheapest_network(
+    space: Space, cost: CostOfCodes, seed: int = 0, *, known: Sequence[IntArray] = ()
+) -> tuple[Architecture, float]:
     """Return the cheapest network of a space, and what it costs.
 
     Small spaces are enumerated. In large ones, descents move to the best of all networks one choice away until none is
     cheaper, from every combination of the choices that all terms share (width and resolution, say) and from
     random networks. Where the cost is a sum over terms that share nothing else but a stage's depth, that is exact; the
     cost of a working set beyond the caches does not lead astray, since it grows with the same choices.
+
+    Args:
+        space: What is searched.
+        cost: Codes ``(n, d)`` to costs ``(n,)``; NaN marks rows that do not count.
+        seed: Draws the random networks.
+        known: Codes ``(d,)`` of networks that count; the descents begin there where no other start leads to one.
     """
     if math.prod(space.cardinalities) <= _ENUMERABLE:
         grid = np.indices(space.cardinalities).reshape(len(space.choices), -1).T
@@ -294,6 +302,8 @@ def cheapest_network(space: Space, cost: CostOfCodes, seed: int = 0) -> tuple[Ar
     rng = np.random.default_rng(seed)
     starts = [*_shared_starts(space), *(space.encode(arch) for arch in space.sample(_RANDOM_STARTS, rng))]
     value, row = min((descend(space, cost, start) for start in starts), key=lambda descent: descent[0])
+    if known and not math.isfinite(value):
+        value, row = min((descend(space, cost, start) for start in known), key=lambda descent: descent[0])
     return space.decode(space.canonical_codes(row[None])[0]), value
 
 

@@ -69,7 +69,8 @@ def parse_bytes(text: str) -> float:
 
 def written_latency(value: float) -> str:
     """Write milliseconds for people, with four digits: ``0.1059 ms``."""
-    return f"{value:.4g} ms"
+    text = f"{value:.4g}"
+    return f"{float(text):.0f} ms" if "e+" in text else f"{text} ms"
 
 
 def written_count(value: float) -> str:

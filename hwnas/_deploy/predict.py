@@ -510,6 +510,7 @@ def detect(network: Network, paths: Sequence[Path], least: float, table: Path | 
         width, height = extent(Path(name)) if network.preparing is not None else (1, 1)
         shown = [row for row in boxes.tolist() if row[4] > 0 and row[4] >= least]
         print(f"{name}: {len(shown)} box{'es' if len(shown) != 1 else ''}")
+        written.add([])  # the header, also where no image has a box
         for x1, y1, x2, y2, score, label in shown:
             corners = [round(x1 * width, 1), round(y1 * height, 1), round(x2 * width, 1), round(y2 * height, 1)]
             print(f"  {network.found[int(label)]} {score:.4f} at {' '.join(f'{corner:g}' for corner in corners)}")
@@ -718,11 +719,13 @@ class Rows:
     """The rows of a CSV file, written as they come: what comes later may be no readable file."""
 
     def __init__(self, path: Path | None, header: Sequence[str]) -> None:
-        self.path = path
-        self._write("w", [header])
+        self.path, self._header = path, [header]
 
     def add(self, rows: Iterable[Sequence[object]]) -> None:
-        """Append rows."""
+        """Append rows; the first call replaces a file that is there."""
+        if self._header:
+            self._write("w", self._header)
+            self._header = []
         self._write("a", rows)
 
     def _write(self, mode: str, rows: Iterable[Sequence[object]]) -> None:
@@ -1076,6 +1079,19 @@ def require_taken(network: Network, given: argparse.Namespace) -> None:
             raise InputError(f"--{name} is {takers(name)}; this one gives {mine}, leave --{name} out")
 
 
+def require_place_of(table: Path | None, paths: Sequence[Path], network: Network) -> None:
+    """Refuse a `--csv` that would replace a sample, or be one from then on, or that has no folder."""
+    if table is None:
+        return
+    if not table.parent.is_dir():
+        raise InputError(f"cannot write {table}: No such file or directory; choose another --csv")
+    place, suffixes = table.resolve(), suffixes_of(network)
+    folders = [path.resolve() for path in paths if path.is_dir()]
+    inside = not network.frames and place.suffix.lower() in suffixes and any(f in place.parents for f in folders)
+    if inside or place in {path.resolve() for path in paths}:
+        raise InputError(f"--csv {table} would be one of the samples; write it to another place")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code."""
     for stream in (sys.stdout, sys.stderr):
@@ -1086,6 +1102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         network = Network(given.model)
         expected = read_expected(given.model.with_name("expected.json"))
         require_taken(network, given)
+        require_place_of(given.csv, given.inputs, network)
         if given.benchmark:
             benchmark(network, expected)
         elif given.test is not None and network.maps is not None:

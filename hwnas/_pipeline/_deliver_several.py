@@ -16,6 +16,7 @@ import numpy as np
 from hwnas._costs._cost import LATENCY
 from hwnas._costs._space_costs import CostOfCodes
 from hwnas._errors import HwnasError
+from hwnas._pipeline._finalize import FINAL
 from hwnas._pipeline._overrides import Overrides
 from hwnas._pipeline._setup import DeviceCosts, SearchSetup
 from hwnas._pipeline._several import copy_name, measuring_of
@@ -64,7 +65,7 @@ def deliver_devices(setup: SearchSetup, study: Study, watcher: Watcher, override
             watcher.line(f"{name}: its device is not available now; its delivery stays as it was measured earlier")
             continue
         if _is_another(earlier, settings):
-            _remove_run(out)
+            _remove_run(out, but_final=True)
         if device.backend is None:
             watcher.line(f"{name}: not measured here, --device {run.settings.device} does not reach its device")
         given = device.backend if device.backend is overrides.backend else None
@@ -172,8 +173,13 @@ def _was_measured(earlier: Run | None, settings: SearchSettings) -> bool:
     return _differing(earlier.settings, settings) <= {*_OF_MEASURING}
 
 
-def _remove_run(out: Path) -> None:
+def _remove_run(out: Path, *, but_final: bool = False) -> None:
     """Remove an earlier delivery of a device; what is no run of hwnas stays.
+
+    Args:
+        out: Its folder.
+        but_final: Whether the settings and the final trainings stay: these belong to a recipe and an architecture,
+            whatever else is delivered.
 
     Raises:
         HwnasError: It cannot be removed.
@@ -181,6 +187,15 @@ def _remove_run(out: Path) -> None:
     if not (out / SETTINGS).exists():
         return
     try:
-        shutil.rmtree(out)
+        if not but_final:
+            shutil.rmtree(out)
+            return
+        for item in out.iterdir():
+            if item.name in (SETTINGS, FINAL):
+                continue
+            if item.is_dir() and not item.is_symlink():
+                shutil.rmtree(item)
+            else:
+                item.unlink()
     except OSError as error:
         raise HwnasError(f"cannot remove the earlier delivery {out}: {error.strerror}") from None

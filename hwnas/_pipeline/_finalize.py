@@ -20,6 +20,9 @@ from hwnas.training import Recipe, StepProgress
 if TYPE_CHECKING:
     from hwnas.training import Teacher
 
+FINAL = "final"
+"""Folder of a run that holds its final trainings, in a folder for each recipe; files are named by architectures."""
+
 
 def finalized(
     setup: SearchSetup,
@@ -75,8 +78,8 @@ def _trainer(
         teacher=setup.start.teacher,
         teachers=teachers,
     )
-    setup.run.folder("final")
-    trainer.prepare(setup.run.folder(f"final/{_name(kind, recipe.as_dict())}"), steps)
+    setup.run.folder(FINAL)
+    trainer.prepare(setup.run.folder(f"{FINAL}/{_name(kind, recipe.as_dict())}"), steps)
     return trainer
 
 

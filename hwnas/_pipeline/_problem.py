@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from hwnas._costs._cost import cost_named, cost_of_key
 from hwnas._costs._space_costs import CostOfCodes, cheapest_network
-from hwnas._costs._units import rounded_up
 from hwnas._errors import BudgetError
 from hwnas.spaces import Space
 from hwnas.tasks import DEFAULT_METRIC, Metric
@@ -57,23 +56,34 @@ def make_problem(
         for name, upper in {**unbound, **budgets}.items()
     ) + tuple(shared)
     first = Objective(metric.name, metric.direction, ceiling=metric.best)
-    require_feasible(space, Problem(domain, (first,), constraints))
+    within = require_feasible(space, Problem(domain, (first,), constraints))
     objectives, anchors = [first], []
     minimized = {name: cost_functions[name] for name in (cost_named(word).key for word in minimize)}
     for name, function in {**minimized, **(others or {})}.items():
-        objective, ends = _cost_objective(space, name, function, constraints)
+        objective, ends = _cost_objective(space, name, function, constraints, within)
         objectives.append(replace(objective, estimated=name in measured))
         anchors += ends
     return Problem(domain, tuple(objectives), constraints, tuple(dict.fromkeys(anchors)))
 
 
 def _cost_objective(
-    space: Space, name: str, function: CostOfCodes, constraints: tuple[Constraint, ...]
+    space: Space,
+    name: str,
+    function: CostOfCodes,
+    constraints: tuple[Constraint, ...],
+    known: Sequence[npt.NDArray[np.int64]],
 ) -> tuple[Objective, list[tuple[int, ...]]]:
     """Return a cost as an objective on a logarithmic scale from the cheapest to the costliest feasible network.
 
     The range of a few random samples would not do: networks more expensive than these would be worth nothing, and the
     best networks are among the most expensive.
+
+    Args:
+        space: What is searched.
+        name: Key of the cost.
+        function: Its values.
+        constraints: What a feasible network keeps.
+        known: Codes ``(d,)`` of some feasible networks, for tight constraints.
     """
 
     def within(codes: npt.NDArray[np.int64], sign: float) -> npt.NDArray[np.float64]:
@@ -84,8 +94,8 @@ def _cost_objective(
             values = np.where(constraint.cost_function(codes) <= constraint.upper, values, np.nan)
         return values
 
-    cheapest, best = cheapest_network(space, lambda codes: within(codes, 1.0))
-    most_expensive, negated = cheapest_network(space, lambda codes: within(codes, -1.0))
+    cheapest, best = cheapest_network(space, lambda codes: within(codes, 1.0), known=known)
+    most_expensive, negated = cheapest_network(space, lambda codes: within(codes, -1.0), known=known)
     ends = [tuple(space.encode(arch).tolist()) for arch in (cheapest, most_expensive)]
     if not 0 < best < -negated < math.inf:
         return Objective(name, "min", cost_function=function), []
@@ -93,8 +103,11 @@ def _cost_objective(
     return Objective(name, "min", cost_function=function, worst=worst, best=best, log=True), ends
 
 
-def require_feasible(space: Space, problem: Problem) -> None:
+def require_feasible(space: Space, problem: Problem) -> list[npt.NDArray[np.int64]]:
     """Refuse budgets that no network of the space meets, before anything is trained.
+
+    Returns:
+        Codes ``(d,)`` of some networks that meet all of them; none without budgets.
 
     Raises:
         BudgetError: Naming the budget and the cheapest network, or all budgets where each alone could be met.
@@ -108,10 +121,14 @@ def require_feasible(space: Space, problem: Problem) -> None:
             assert cost is not None
             raise BudgetError(
                 f"no network of the space meets {cost.budget_option} {cost.format(constraint.upper)}: the "
-                f"cheapest network, {space.format(arch)}, has {cost.format(rounded_up(value))}"
+                f"cheapest network, {space.format(arch)}, has {cost.format(cost.least_budget(value))}"
             )
     bounds = [constraint for constraint in problem.constraints if constraint.upper < math.inf]
-    if bounds and not Study(problem, make_strategy("random"), seed=0).ask():
+    if not bounds:
+        return []
+    found = [np.array(proposal.codes) for proposal in Study(problem, make_strategy("random"), seed=0).ask()]
+    if not found:
         costs = [cost_of_key(constraint.name) for constraint in bounds]
         flags = ", ".join(cost.budget_option for cost in costs if cost is not None)
         raise BudgetError(f"found no network of the space that meets all of {flags}; raise one of them")
+    return found

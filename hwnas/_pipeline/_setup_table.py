@@ -85,11 +85,13 @@ def with_kept_table(settings: SearchSettings, out: Path, overrides: Overrides, p
 def save_table_copy(run: Run, table: LatencyTable | None) -> None:
     """Give the run its copy of the latency table; to be called once nothing can be refused any more.
 
+    A run without trials may have a copy of another table, from a start that was interrupted before its first trial.
+
     Raises:
         HwnasError: It cannot be written.
     """
     copy = run.path / TABLE
-    if table is None or copy.exists():
+    if table is None or (run.has_trials() and copy.exists()):
         return
     try:
         save_table(table, copy)

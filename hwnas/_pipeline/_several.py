@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from hwnas._costs._cost import LATENCY
 from hwnas._costs._space_costs import CostOfCodes, SpaceCosts, cheapest_network
-from hwnas._costs._units import rounded_up
 from hwnas._devices._make import make_backend
 from hwnas._errors import BudgetError, HwnasError, RunError
 from hwnas._pipeline._expected import expected_latency
@@ -101,14 +100,14 @@ def budgets_of_any(devices: Sequence[DeviceCosts]) -> tuple[Constraint, ...]:
 
 
 def save_device_tables(run: Run, devices: Sequence[DeviceCosts]) -> None:
-    """Give the run its copies of the tables of several devices.
+    """Give the run its copies of the tables of several devices; those of a run without trials are written anew.
 
     Raises:
         RunError: They cannot be written.
     """
     for device in devices:
         name = copy_name(device.device)
-        if not (run.path / name).exists():
+        if not (run.has_trials() and (run.path / name).exists()):
             run.folder(_TABLES)
             run.write(name, dump_table(device.table))
 
@@ -191,7 +190,7 @@ def _require_reachable(device: DeviceCosts, space: Space) -> None:
     if not least <= upper:
         raise BudgetError(
             f"no network of the space meets {LATENCY.budget_option} {device.device.name}={LATENCY.format(upper)}: the "
-            f"fastest network, {space.format(arch)}, has {LATENCY.format(rounded_up(least))}"
+            f"fastest network, {space.format(arch)}, has {LATENCY.format(LATENCY.least_budget(least))}"
         )
 
 

@@ -65,8 +65,8 @@ def find_candidates(study: Study, setup: SearchSetup) -> Candidates:
         return Candidates((), ())
     cost = study.problem.objectives[1].name
     if setup.run.settings.goal == "best":
-        winners = [_winner(trial, setup) for rank in ranks for trial in rank]
-        winners.sort(key=lambda winner: from_best(winner, setup))
+        winners = [_winner(trial, setup) for trial in study.context().successful]
+        winners = sorted(winners, key=lambda winner: from_best(winner, setup))[:_MOST_CANDIDATES]
         first, spares = winners[:BEST_WINNERS], winners[BEST_WINNERS:]
         return Candidates(tuple(sorted(first, key=lambda winner: winner.values[cost])), tuple(spares))
     front = ranks[0]

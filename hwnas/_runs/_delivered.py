@@ -260,7 +260,8 @@ def shortcomings(networks: Sequence[Network], budgets: Mapping[str, float]) -> l
     dominated = [n for n in networks if n.get("dominated_by")]
     if dominated:
         pairs = ", ".join(f"{n['id']} by {n['dominated_by']}" for n in dominated)
-        lines.append(f"{len(dominated)} of {len(networks)} networks are dominated by another one, as measured: {pairs}")
+        how = measured_or_predicted(networks)
+        lines.append(f"{len(dominated)} of {len(networks)} networks are dominated by another one, as {how}: {pairs}")
     return [*lines, *(str(n["doubt"]) for n in networks if n.get("doubt"))]
 
 

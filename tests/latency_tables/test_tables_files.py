@@ -6,12 +6,14 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from latency_tables import (
     ForeignJournalError,
+    JournalInUseError,
     LineJournal,
     NotAFileError,
     append_bytes,
@@ -259,3 +261,17 @@ def test_a_pipe_as_a_table_ends_in_one_line_at_once(tmp_path):
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
         assert done.stderr.startswith(f"hwnas: error: cannot read the latency table {name}: it is a ")
+
+
+def test_a_look_at_a_journal_does_not_stop_who_opens_it(tmp_path):
+    """`hwnas runs` holds a shared lock for a moment, to see whether a search is running."""
+    fcntl = pytest.importorskip("fcntl")
+    path = tmp_path / "journal"
+    path.touch()
+    with path.open("rb") as look:
+        fcntl.flock(look, fcntl.LOCK_SH)
+        threading.Timer(0.005, lambda: fcntl.flock(look, fcntl.LOCK_UN)).start()
+        LineJournal(path).close()
+        fcntl.flock(look, fcntl.LOCK_SH)
+        with pytest.raises(JournalInUseError):
+            LineJournal(path)

@@ -173,3 +173,13 @@ def test_output_that_names_a_folder_is_refused_where_a_file_is_needed(tmp_path, 
     assert refused(capsys, "merge", table, table, "-o", tmp_path) == (
         f"cannot write {tmp_path}: it is a folder, not a file; choose another place"
     )
+
+
+@pytest.mark.parametrize("command", ["rank", "explain"])
+def test_output_in_no_folder_is_refused_before_anything_is_measured(command, tmp_path, capsys):
+    model = tmp_path / "model.onnx"
+    model.write_bytes(b"is not read")
+    out = tmp_path / "no" / "page.html"
+    assert refused(capsys, command, model, "-o", out) == (
+        f"cannot write {out}: there is no folder {out.parent}; make it, or choose another place"
+    )

@@ -230,6 +230,25 @@ def test_windows_of_tables_have_values(tmp_path):
     assert refused(folder, new) == f"{new}: has 19 samples, too few for a window of 24; give a longer one"
 
 
+def test_a_table_of_results_replaces_no_sample_and_nothing_before_there_are_results(tmp_path):
+    rng = np.random.default_rng(0)
+    for take in range(8):
+        rows = [[*row, "walk" if take % 2 else "sit"] for row in motion(rng, "walk", 60)]
+        write_csv(tmp_path / "data" / ("test" if take > 5 else "train") / f"{take}.csv", rows, ["ax", "ay", "label"])
+    folder = deployed(tmp_path / "deploy", make_task("signal", str(tmp_path / "data"), window=24), 2)
+    recording, table = tmp_path / "data" / "test" / "7.csv", tmp_path / "told.csv"
+    before, inside = recording.read_bytes(), tmp_path / "data" / "classes.csv"
+    for given, target in (((recording,), recording), ((tmp_path / "data",), recording), ((tmp_path / "data",), inside)):
+        line = f"--csv {target} would be one of the samples; write it to another place"
+        assert refused(folder, *given, "--csv", target) == line
+    assert recording.read_bytes() == before
+    assert not inside.exists()
+    table.write_text("earlier results")
+    assert refused(folder, tmp_path / "none.csv", "--csv", table) == f"{tmp_path}/none.csv does not exist"
+    assert table.read_text() == "earlier results"
+    assert told(predict(folder, recording, "--csv", table), table)[0]["file"] == f"{recording}[0]"
+
+
 def test_bad_recordings_are_one_line(tmp_path):
     data = tone_folder(tmp_path / "data", speakers=("ann",), takes=3)
     folder = deployed(tmp_path / "deploy", make_task("signal", str(data)), 3)

@@ -1,5 +1,7 @@
 """Searches for the best network within a budget instead of a front: trials are measured on a simulated device."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from cells import trials_of
@@ -7,6 +9,7 @@ from measured_toys import DELIVERY, SPACE, Device, exact_table, search, true_ms,
 
 import hwnas
 from hwnas import HwnasError
+from hwnas._pipeline._winner import find_candidates
 from hwnas.run_directories import read_run
 
 BUDGET = float(np.quantile([true_ms(arch) for arch in SPACE.sample(200, np.random.default_rng(0))], 0.6))
@@ -50,6 +53,29 @@ def test_latencies_are_recorded_and_the_best_are_delivered(best):
     assert min(scores[network["arch"]] for network in best.networks) >= surely[-3]
     assert scores[best.pick()["arch"]] == max(scores[network["arch"]] for network in best.networks)
     assert all(network["within_budget"] for network in best.networks)
+
+
+def test_the_next_best_are_delivered_whatever_the_front_holds(best, monkeypatch):
+    """Networks that the best one dominates count, too."""
+    trials = [SimpleNamespace(number=i, codes=(0,) * len(SPACE.choices), values=v) for i, v in enumerate(alike(100))]
+    context = SimpleNamespace(
+        successful=trials, told_points=np.array([[-v["score"], v["latency_ms"]] for v in alike(100)])
+    )
+    objectives = [SimpleNamespace(name="score"), SimpleNamespace(name="latency_ms")]
+    study = SimpleNamespace(
+        context=lambda: context, problem=SimpleNamespace(objectives=objectives), front=lambda: trials[3:]
+    )
+    run = SimpleNamespace(settings=SimpleNamespace(goal="best", budgets={}, latency_column=None))
+    setup = SimpleNamespace(run=run, metric=hwnas.Metric("score", "max"), space=SPACE)
+    chosen = find_candidates(study, setup)
+    assert {winner.trial for winner in chosen.first} == {0, 1, 2}
+    assert [winner.trial for winner in chosen.spares[:3]] == [3, 4, 5]
+
+
+def alike(count):
+    """Values of networks: the first three are the best and as slow as each other, the others form a front."""
+    rows = [{"score": 1000.0 - i, "latency_ms": 1000.0 + i} for i in range(3)]
+    return rows + [{"score": 900.0 - i, "latency_ms": 900.0 - i} for i in range(count - 3)]
 
 
 def test_where_nothing_keeps_the_budget_the_nearest_are_delivered(tmp_path):

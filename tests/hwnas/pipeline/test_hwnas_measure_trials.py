@@ -26,7 +26,7 @@ from hwnas import HwnasError
 from hwnas._cli import main
 from hwnas._pipeline._memory import free_memory
 from hwnas.run_directories import read_run
-from latency_tables import save_table
+from latency_tables import load_table, save_table
 from profilers import REFERENCE_TAILS, DeviceMemoryError, DeviceUnavailableError, UnsupportedGraphError
 from profilers._cuda import KernelRunnable
 
@@ -511,3 +511,28 @@ def test_a_search_says_that_every_network_is_tried(tmp_path):
     result = search(tmp_path / "run", Device(), samples=60, lines=lines, **options)
     assert len(result.trials) == 21
     assert lines.count("no untried network that may be proposed is left; 21 of 60 samples") == 1
+
+
+def test_a_start_that_ended_before_its_first_trial_leaves_no_table_behind(tmp_path):
+    """The next start may be given another table; the run then keeps that one."""
+
+    class Stopped(Shape):
+        after = 0
+
+        def evaluate(self, arch):
+            self.after -= 1
+            if self.after < 0:
+                raise KeyboardInterrupt
+            return super().evaluate(arch)
+
+    def dearer(op):
+        return 2.0 if op.kind == "conv" else 1.0
+
+    stopped, second = Stopped(), exact_table(dearer)
+    with pytest.raises(KeyboardInterrupt, match="0 trials are safe"):
+        search(tmp_path / "run", Device(), evaluator=stopped)
+    stopped.after = 12
+    with pytest.raises(KeyboardInterrupt, match="trials are safe"):
+        search(tmp_path / "run", Device(slower=dearer), second, evaluator=stopped)
+    assert load_table(tmp_path / "run" / "table.json").networks == second.networks
+    assert len(search(tmp_path / "run", Device(slower=dearer), second).trials) == 20

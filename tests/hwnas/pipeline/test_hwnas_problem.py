@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from hwnas import HwnasError
-from hwnas._costs._cost import COSTS
-from hwnas._costs._space_costs import SpaceCosts
+from hwnas._costs._cost import COSTS, cost_of_key
+from hwnas._costs._space_costs import SpaceCosts, cheapest_network
 from hwnas._costs._units import rounded_up
 from hwnas._pipeline._problem import make_problem
 from hwnas.spaces import make_space
@@ -54,3 +54,31 @@ def test_the_budget_that_is_named_can_be_met(value):
     assert value <= rounded * (1 + 1e-12)
     assert rounded <= value * 1.001
     assert float(f"{rounded:.6g}") >= value
+
+
+@pytest.mark.parametrize("name", ["params", "macs", "memory", "rom", "latency"])
+@pytest.mark.parametrize("value", [1_238_684, 47_187_016, 4_935_789, 1023, 1025, 999_999.0])
+def test_the_budget_that_is_written_can_be_met(name, value):
+    cost = COSTS[name]
+    least = cost.parse(cost.format(cost.least_budget(value)))
+    assert value <= least <= 1.002 * value
+
+
+@pytest.mark.parametrize(
+    ("name", "bound", "share", "goal"),
+    [("convnet1d", "macs", 1.02, "params"), ("unet", "peak_memory_bytes", 1.2, "macs")],
+)
+def test_tight_budgets_keep_the_scale(name, bound, share, goal):
+    """All descents to both ends begin over such a budget, and must not end there."""
+    space = make_space(name)
+    costs = SpaceCosts(space, None)
+    functions = {key: costs.cost(key) for key in (bound, goal)}
+    upper = share * cheapest_network(space, functions[bound])[1]
+    problem = make_problem(space, functions, [cost_of_key(goal).name], {bound: upper})
+    objective = problem.objectives[1]
+    assert objective.log
+    assert len(problem.anchors) == 2
+    known = np.array([p.codes for p in Study(problem, make_strategy("random"), seed=0).ask()])
+    assert objective.best <= functions[goal](known).min()
+    assert objective.worst > functions[goal](known).max()
+    assert (functions[bound](np.array(problem.anchors)) <= upper).all()

@@ -1,6 +1,7 @@
 """A search for several devices: one set of trials, priced by every table; a front and a delivery for each device."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hwnas._api._settings import search_settings
 from hwnas._cli._listing import run_lines
 from hwnas._pipeline import _deliver_several
 from hwnas._runs._run import Run
-from latency_tables import load_table
+from latency_tables import load_table, save_table
 from search import nondominated
 
 
@@ -172,6 +173,46 @@ def test_it_is_finished_when_its_devices_are(search, tmp_path, monkeypatch):
     search(samples=10, measure="none", latency_budget="phone=5ms")
     (done,) = (info for info in hwnas.runs(tmp_path) if info.name == "run")
     assert done.state == "finished"
+
+
+def test_more_samples_train_no_finished_network_again(search, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
+    np.savez(tmp_path / "data.npz", x_train=images, y_train=np.arange(60) % 10)
+    data = str(tmp_path / "data.npz")
+    options = {"data": data, "finalize": "train", "final_epochs": 1, "measure": "none"}
+    search(samples=3, **options)
+    folder = tmp_path / "run" / "devices"
+    written = {file: file.stat().st_mtime_ns for file in folder.glob("*/final/*/networks/*.pt")}
+    assert {file.relative_to(folder).parts[0] for file in written} == {"phone", "board"}
+    search(samples=4, **options)
+    assert {file: file.stat().st_mtime_ns for file in written} == written
+    assert len(list(folder.glob("*/deploy/network.onnx"))) == 2
+
+
+def test_a_start_without_trials_leaves_no_tables_behind(search, tables, tmp_path, monkeypatch):
+    def stop(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Large, "evaluate", stop)
+        with pytest.raises(KeyboardInterrupt, match="0 trials are safe"):
+            search(samples=10, measure="none")
+    copies = sorted((tmp_path / "run" / "tables").iterdir())
+    old = [copy.read_bytes() for copy in copies]
+    new = [tmp_path / table.name for table in tables]
+    for path, table in zip(new, tables, strict=True):
+        record = load_table(table)
+        save_table(replace(record, entries={op: doubled(entry) for op, entry in record.entries.items()}), path)
+    search(samples=10, measure="none", tables=new)
+    assert [copy.read_bytes() for copy in copies] != old
+    told = [load_table(copy).entries for copy in copies]
+    assert told == [load_table(path).entries for path in sorted(new)]
+
+
+def doubled(entry):
+    """A price of an op that has become twice as slow."""
+    times = {name: 2 * getattr(entry, name) for name in ("q10_ms", "low_ms", "high_ms")}
+    return replace(entry, **times)
 
 
 def test_the_run_goes_on_without_its_tables_but_not_with_others(search, tables, tmp_path):
