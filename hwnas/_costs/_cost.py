@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 _KEY = re.compile(r"[a-z][a-z0-9_]*\Z")
-
-
 _MOST_STEPS = 20
 """Steps up to a budget that is not below a value once it is written; six digits need one."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -301,10 +301,15 @@ def cheapest_network(
         return space.decode(space.canonical_codes(grid[best][None])[0]), float(values[best])
     rng = np.random.default_rng(seed)
     starts = [*_shared_starts(space), *(space.encode(arch) for arch in space.sample(_RANDOM_STARTS, rng))]
-    value, row = min((descend(space, cost, start) for start in starts), key=lambda descent: descent[0])
+    value, row = _lowest(space, cost, starts)
     if known and not math.isfinite(value):
-        value, row = min((descend(space, cost, start) for start in known), key=lambda descent: descent[0])
+        value, row = _lowest(space, cost, known)
     return space.decode(space.canonical_codes(row[None])[0]), value
+
+
+def _lowest(space: Space, cost: CostOfCodes, starts: Iterable[IntArray]) -> tuple[float, IntArray]:
+    """Return where the best of the descents from some networks ends; its cost and codes ``(d,)``."""
+    return min((descend(space, cost, start) for start in starts), key=lambda descent: descent[0])
 
 
 def _shared_starts(space: Space) -> list[IntArray]:

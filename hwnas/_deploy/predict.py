@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import errno
 import importlib.util
 import json
 import os
@@ -720,6 +721,8 @@ class Rows:
 
     def __init__(self, path: Path | None, header: Sequence[str]) -> None:
         self.path, self._header = path, [header]
+        if path is not None and not path.parent.is_dir():
+            raise self._unwritable(os.strerror(errno.ENOENT))
 
     def add(self, rows: Iterable[Sequence[object]]) -> None:
         """Append rows; the first call replaces a file that is there."""
@@ -735,7 +738,10 @@ class Rows:
             with self.path.open(mode, newline="", encoding="utf-8", errors="backslashreplace") as file:
                 csv.writer(file).writerows(rows)
         except OSError as error:
-            raise InputError(f"cannot write {self.path}: {error.strerror}; choose another --csv") from None
+            raise self._unwritable(error.strerror) from None
+
+    def _unwritable(self, reason: str | None) -> InputError:
+        return InputError(f"cannot write {self.path}: {reason}; choose another --csv")
 
 
 def in_classes(root: Path, network: Network) -> list[tuple[Any, str]]:
@@ -1079,12 +1085,10 @@ def require_taken(network: Network, given: argparse.Namespace) -> None:
             raise InputError(f"--{name} is {takers(name)}; this one gives {mine}, leave --{name} out")
 
 
-def require_place_of(table: Path | None, paths: Sequence[Path], network: Network) -> None:
-    """Refuse a `--csv` that would replace a sample, or be one from then on, or that has no folder."""
+def require_no_sample(table: Path | None, paths: Sequence[Path], network: Network) -> None:
+    """Refuse a `--csv` that would replace a sample, or be one from then on."""
     if table is None:
         return
-    if not table.parent.is_dir():
-        raise InputError(f"cannot write {table}: No such file or directory; choose another --csv")
     place, suffixes = table.resolve(), suffixes_of(network)
     folders = [path.resolve() for path in paths if path.is_dir()]
     inside = not network.frames and place.suffix.lower() in suffixes and any(f in place.parents for f in folders)
@@ -1102,7 +1106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         network = Network(given.model)
         expected = read_expected(given.model.with_name("expected.json"))
         require_taken(network, given)
-        require_place_of(given.csv, given.inputs, network)
+        require_no_sample(given.csv, given.inputs, network)
         if given.benchmark:
             benchmark(network, expected)
         elif given.test is not None and network.maps is not None:

@@ -45,8 +45,7 @@ def resolve_tails(run: Run, space: Space, latency: SearchTable, progress: TextPr
     table, backend = latency.table, latency.backend
     if table is None:
         return {}
-    kept = read_tails(run.path) if run.has_trials() else None  # else of a start that ended before its first trial
-    tails = tails_of(table) or kept or {}
+    tails = tails_of(table) or (read_tails(run.path) if run.keeps(TAILS) else None) or {}
     if backend is None or run.settings.measure == "none":
         return tails
     references = table_references(table, space, MOST_REFERENCES)
@@ -67,7 +66,7 @@ def save_tails(run: Run, table: LatencyTable | None, tails: Mapping[str, float])
     Raises:
         RunError: They cannot be written.
     """
-    if table is not None and tails and not tails_of(table) and not (run.has_trials() and (run.path / TAILS).exists()):
+    if table is not None and tails and not tails_of(table) and not run.keeps(TAILS):
         run.write(TAILS, json.dumps(dict(tails)) + "\n")
 
 

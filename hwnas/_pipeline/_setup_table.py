@@ -85,13 +85,11 @@ def with_kept_table(settings: SearchSettings, out: Path, overrides: Overrides, p
 def save_table_copy(run: Run, table: LatencyTable | None) -> None:
     """Give the run its copy of the latency table; to be called once nothing can be refused any more.
 
-    A run without trials may have a copy of another table, from a start that was interrupted before its first trial.
-
     Raises:
         HwnasError: It cannot be written.
     """
     copy = run.path / TABLE
-    if table is None or (run.has_trials() and copy.exists()):
+    if table is None or run.keeps(TABLE):
         return
     try:
         save_table(table, copy)
@@ -116,7 +114,7 @@ def _existing_table(run: Run, overrides: Overrides, space: Space, backend: Backe
     """Return the run's own copy of a table, the one requested, or one that fits; None where one must be measured."""
     copy, name = run.path / TABLE, run.settings.table
     asked = overrides.table or (load_table(Path(name)) if name is not None else None)
-    if run.has_trials() and copy.exists():
+    if run.keeps(TABLE):
         table = load_table(copy)
         if asked is not None and dump_table(asked) != dump_table(table):
             raise RunError(f"{run.path} was started with another latency table than {name}; choose another --out")

@@ -100,14 +100,14 @@ def budgets_of_any(devices: Sequence[DeviceCosts]) -> tuple[Constraint, ...]:
 
 
 def save_device_tables(run: Run, devices: Sequence[DeviceCosts]) -> None:
-    """Give the run its copies of the tables of several devices; those of a run without trials are written anew.
+    """Give the run its copies of the tables of several devices.
 
     Raises:
         RunError: They cannot be written.
     """
     for device in devices:
         name = copy_name(device.device)
-        if not (run.has_trials() and (run.path / name).exists()):
+        if not run.keeps(name):
             run.folder(_TABLES)
             run.write(name, dump_table(device.table))
 
@@ -125,7 +125,7 @@ def _resolved(
         progress: Receives progress lines.
     """
     settings, space, copy = run.settings, first.space, run.path / copy_name(device)
-    kept = run.has_trials() and copy.exists()
+    kept = run.keeps(copy_name(device))
     asked = load_table(Path(device.table)) if not kept or Path(device.table).exists() else None
     table = load_table(copy) if kept else parse_table(dump_table(asked), copy) if asked is not None else None
     assert table is not None

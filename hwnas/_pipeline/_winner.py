@@ -60,15 +60,15 @@ class Candidates:
 
 def find_candidates(study: Study, setup: SearchSetup) -> Candidates:
     """Return the networks of a search that may be delivered; none where no trial is within the budgets."""
-    ranks = _ranks(study)
-    if not ranks:
-        return Candidates((), ())
     cost = study.problem.objectives[1].name
     if setup.run.settings.goal == "best":
         winners = [_winner(trial, setup) for trial in study.context().successful]
         winners = sorted(winners, key=lambda winner: from_best(winner, setup))[:_MOST_CANDIDATES]
         first, spares = winners[:BEST_WINNERS], winners[BEST_WINNERS:]
         return Candidates(tuple(sorted(first, key=lambda winner: winner.values[cost])), tuple(spares))
+    ranks = _ranks(study)
+    if not ranks:
+        return Candidates((), ())
     front = ranks[0]
     chosen = [front[i] for i in spread_along([trial.values[cost] for trial in front], MOST_WINNERS)]
     numbers = {trial.number for trial in chosen}

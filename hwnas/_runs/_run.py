@@ -121,6 +121,13 @@ class Run:
         journal = self.path / JOURNAL
         return journal.exists() and journal.stat().st_size > 0
 
+    def keeps(self, name: str) -> bool:
+        """Return whether a file of the run belongs to its trials.
+
+        Without trials, what is there may be of a start that was interrupted before the first one, with other settings.
+        """
+        return self.has_trials() and (self.path / name).exists()
+
     def continue_from(self, trials: int) -> None:
         """Record the settings, and that the budgets before them held up to here; the journal must be locked.
 

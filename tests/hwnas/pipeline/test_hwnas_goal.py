@@ -55,7 +55,7 @@ def test_latencies_are_recorded_and_the_best_are_delivered(best):
     assert all(network["within_budget"] for network in best.networks)
 
 
-def test_the_next_best_are_delivered_whatever_the_front_holds(best, monkeypatch):
+def test_the_next_best_are_delivered_whatever_the_front_holds():
     """Networks that the best one dominates count, too."""
     trials = [SimpleNamespace(number=i, codes=(0,) * len(SPACE.choices), values=v) for i, v in enumerate(alike(100))]
     context = SimpleNamespace(
