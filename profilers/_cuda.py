@@ -91,17 +91,17 @@ class KernelRunnable:
     """
 
     def __init__(self, replay: Callable[[], None], copies: int, clock: Clock) -> None:
-        self._replay, self._copies, self._clock = replay, copies, clock
+        self._replay, self.copies, self._clock = replay, copies, clock
 
     def run(self, repeats: int) -> float:
         """Return the seconds of `repeats` inferences: whole replays are timed, and scaled to `repeats`."""
-        count = max(1, math.ceil(repeats / self._copies))
+        count = max(1, math.ceil(repeats / self.copies))
 
         def work() -> None:
             for _ in range(count):
                 self._replay()
 
-        return self._clock.seconds(work) * repeats / (count * self._copies)
+        return self._clock.seconds(work) * repeats / (count * self.copies)
 
 
 class HostRunnable:

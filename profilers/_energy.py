@@ -139,7 +139,8 @@ def energy_mj(runnable: Runnable, counter: EnergyCounter, *, clock: Callable[[],
         return counter.inference_mj(runnable)
     runnable.run(3)
     fastest = min(runnable.run(1) for _ in range(3))
-    burst = max(1, math.ceil(_BURST_SECONDS / max(fastest, 1e-9)))
+    together = getattr(runnable, "copies", 1)  # a captured graph executes all of its inferences
+    burst = together * max(1, math.ceil(_BURST_SECONDS / max(fastest, 1e-9) / together))
     began, _ = _until_it_moves(runnable, burst, counter, clock)
     runnable.run(_BURSTS * burst)
     ended, last = _until_it_moves(runnable, burst, counter, clock)

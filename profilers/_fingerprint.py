@@ -23,6 +23,7 @@ __all__ = [
     "isa_flags",
     "usable_cores",
 ]
+_CORES = Path("/sys/devices/system/cpu")
 _ISA = re.compile(r"^(avx\w*|amx\w*|fma|f16c|sse4_2|vnni\w*|asimd\w*|sve\w*|neon|fphp|i8mm|bf16|vfpv4|rv\w+)$")
 
 
@@ -62,8 +63,13 @@ def isa_flags() -> list[str]:
     return sorted({word for word in words if _ISA.match(word)})
 
 
-def core_cache_bytes(root: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
-    """Return the size of one core's second-level cache; 1 MiB where the system does not state it."""
+def core_cache_bytes(root: Path | None = None) -> int:
+    """Return the size of the second-level cache of a core that is used; 1 MiB where the system does not state it.
+
+    Args:
+        root: What the system says of a core's caches; None for the first core that this process may run on.
+    """
+    root = root or _first_core() / "cache"
     for level in sorted(root.glob("index*")):
         try:
             if (level / "level").read_text().strip() == "2":
@@ -77,6 +83,11 @@ def core_cache_bytes(root: Path = Path("/sys/devices/system/cpu/cpu0/cache")) ->
         if size.stdout.strip().isdigit():
             return int(size.stdout)
     return 2**20
+
+
+def _first_core() -> Path:
+    """Return what the system says of the first core that this process may run on: large and small ones differ."""
+    return _CORES / f"cpu{core_mask()[0]}"
 
 
 def _size_in_bytes(text: str) -> int:
@@ -100,7 +111,7 @@ def cpu_identity() -> dict[str, object]:
 
 def cpu_environment() -> dict[str, object]:
     """Return the volatile facts of this machine: they may change times, but a table stays valid when they change."""
-    governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    governor = _first_core() / "cpufreq" / "scaling_governor"
     frequency = psutil.cpu_freq()
     return {
         "governor": governor.read_text().strip() if governor.exists() else None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 from latency_tables import Op, OpGraph
@@ -14,7 +13,14 @@ from profilers._executed import CONVOLUTION_FUSION, Fusion
 from profilers._fingerprint import core_cache_bytes, cpu_environment, cpu_identity
 from profilers._mixed import quantised_nodes
 from profilers._operators._base import FloatArray
-from profilers._session import PROVIDER, BoundSession, find_provider, installed_providers, require_counter
+from profilers._session import (
+    PROVIDER,
+    BoundSession,
+    find_provider,
+    installed_providers,
+    require_counter,
+    runtime_version,
+)
 from profilers._weights import random_weights
 
 PROTOCOL = "onnxruntime-marginal-q10-v4"
@@ -109,7 +115,7 @@ class OnnxRuntimeBackend(Backend):
         self.element_bytes = 1 if precision == "int8" else 4
         self.fast_cache_bytes = core_cache_bytes() if self.provider == PROVIDER else 0
         self.cores = cores_of(threads=threads, batch=batch, provider=self.provider, precision=precision)
-        self._version = version("onnxruntime")
+        self._version = runtime_version()
 
     def identity(self) -> dict[str, object]:
         """Return the stable facts of processor, runtime and settings."""

@@ -48,6 +48,21 @@ def runtime() -> Any:
     return onnxruntime
 
 
+def runtime_version() -> str:
+    """Return the version of the installed ONNX Runtime, whichever of its packages that is.
+
+    Raises:
+        ModuleNotFoundError: ONNX Runtime is not installed.
+        DeviceUnavailableError: It does not state its version.
+    """
+    stated = getattr(runtime(), "__version__", None)  # onnxruntime-gpu and others have package names of their own
+    if not isinstance(stated, str):
+        raise DeviceUnavailableError(
+            "the installed ONNX Runtime does not state its version; install the package onnxruntime"
+        )
+    return stated
+
+
 def session_options(*, threads: int, provider: str = PROVIDER, spinning: bool = True) -> dict[str, Any]:
     """Return the options of the sessions that are measured, as plain values for JSON; `make_session` applies them.
 
@@ -303,10 +318,32 @@ class ModelSession(TimedSession):
                 if isinstance(value, np.ndarray):
                     value = runtime().OrtValue.ortvalue_from_numpy(value)
                 self._bind({tensor.name: value}, {})
-            self._bind_outputs([tensor.name for tensor in self._session.get_outputs()])
+            outputs = self._session.get_outputs()
+            self._open = [output.name for output in outputs if not all(isinstance(n, int) for n in output.shape or ())]
+            self._bind_outputs([output.name for output in outputs])
+            self._allocate(self._open)
             self._session.run_with_iobinding(self._binding)
         except DeviceUnavailableError:
             raise
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
+            raise _unsupported(error) from None
+
+    def run(self, repeats: int) -> float:
+        """Infer `repeats` times; return the seconds of all together.
+
+        Outputs whose shape the file leaves open may have another one each time, so they are allocated for each run.
+
+        Raises:
+            UnsupportedGraphError: ONNX Runtime cannot execute the model with what it draws this time.
+        """
+        try:
+            if not self._open:
+                return super().run(repeats)
+            seconds = 0.0
+            for _ in range(repeats):
+                self._allocate(self._open)
+                seconds += super().run(1)
+            return seconds
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise _unsupported(error) from None
 
@@ -316,14 +353,18 @@ class ModelSession(TimedSession):
         return path
 
     def _bind_outputs(self, names: Sequence[str]) -> None:
-        """Run once with outputs that ONNX Runtime allocates, then bind what it allocated."""
-        for name in names:
-            self._binding.bind_output(name, "cpu")
+        """Run once with outputs that ONNX Runtime allocates, then bind those whose shape is always the same."""
+        self._allocate(names)
         self._session.run_with_iobinding(self._binding)
         for name, value in zip(names, self._binding.get_outputs()):  # noqa: B905 (devices run it with Python 3.9)
-            self._kept[f"output {name}"] = value
-            if value.is_tensor():
+            if name not in self._open and value.is_tensor():
+                self._kept[f"output {name}"] = value
                 self._binding.bind_ortvalue_output(name, value)
+
+    def _allocate(self, names: Sequence[str]) -> None:
+        """Let ONNX Runtime allocate outputs in the next run."""
+        for name in names:
+            self._binding.bind_output(name, "cpu")
 
 
 def optimised_model(model: bytes | str, *, level: str | None = None) -> bytes:

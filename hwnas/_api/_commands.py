@@ -84,7 +84,9 @@ RESULT = Option(
     "result", "build the table from a bundle's result.json", PATH, group="output", flags=("--import",), metavar="FILE"
 )
 _CPU_PRECISION = Option("precision", "number format: fp32 or int8", TEXT, "fp32", "device")
-_REMOTE = Option("device", "where the table's device is: ssh://[user@]host[:port] (default: this machine)", TEXT)
+_REMOTE = Option(
+    "device", "where the table's device is: ssh://[user@]host[:port], or cuda:N (default: this machine)", TEXT
+)
 _TABLE = _positional("table", "table file")
 _RANKED_STATISTIC = f"statistic that is compared with the other files and the budget: {STATISTICS_TEXT}"
 _HELD_OUT = _networks("networks to validate the table on")

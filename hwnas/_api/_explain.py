@@ -63,8 +63,7 @@ def explain(
     shapes = {name: _sizes(name, sizes) for name, sizes in read("--shape", shape or {}).items()}
     numbers = {name: _number(name, number) for name, number in read("--value", value or {}).items()}
     earlier = [item if isinstance(item, Explanation) else load_explanation(item) for item in given]
-    if not no_changes:
-        make_backend("cpu", threads=threads)  # changes need it: what it refuses is refused before rows are measured
+    make_backend("cpu", threads=threads)  # what it refuses is refused before anything is measured
     explanation = explain_model(
         model, threads=threads, shapes=shapes, numbers=numbers, earlier=earlier, progress=progress
     )

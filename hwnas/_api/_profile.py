@@ -79,6 +79,10 @@ def profile(
     out = output if out is None else out
     values = read_options("profile", (*DEVICE, *SPACE, RESULT), given)
     if "result" in values:
+        named = {option.name: (values.get(option.name), option.default) for option in (*DEVICE, *SPACE)}
+        named |= {"space": (space, "mobilenetv3"), "device": (device, "cpu")}
+        named |= {"networks": (networks, 50), "seed": (seed, 0)}
+        _require_alone({name: pair for name, pair in named.items() if pair[0] is not None})
         return import_table(values["result"], out, force=force)
     made = resolve_space(space, values)
     if values.get("precision") == "mixed":
@@ -93,6 +97,20 @@ def profile(
         backend = device
     path = default_table_path(made, backend) if out is None else Path(out)
     return build_table(made, backend, path, networks=networks, seed=seed, force=force, progress=progress)
+
+
+def _require_alone(given: Mapping[str, tuple[object, object]]) -> None:
+    """Refuse options beside a result, which states device, space and networks itself.
+
+    Args:
+        given: Value and default of each option.
+
+    Raises:
+        HwnasError: One has another value than its default.
+    """
+    for name, (value, usual) in given.items():
+        if not isinstance(value, type(usual)) or value != usual:
+            raise HwnasError(f"{dashed(name)} does not go with --import: device, space and networks are the bundle's")
 
 
 def bundle(

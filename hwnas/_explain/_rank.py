@@ -12,12 +12,21 @@ from statistics import NormalDist
 import numpy as np
 
 from hwnas._errors import HwnasError
-from hwnas._explain._inputs import with_one_sample
+from hwnas._explain._inputs import ModelError, with_one_sample
 from hwnas._explain._paired import ROUNDS, Z90, Paired, Rounds, plain_timer, time_rounds
 from hwnas._explain._ranking import Difference, RankedFile, Ranking
 from hwnas._explain._sessions import open_session
 from hwnas._runs._compare import short_names
-from profilers import STATISTICS, Backend, Runnable, TextProgress, draw_inputs, load_onnx, second_pass_name
+from profilers import (
+    STATISTICS,
+    Backend,
+    Runnable,
+    TextProgress,
+    UnsupportedGraphError,
+    draw_inputs,
+    load_onnx,
+    second_pass_name,
+)
 from search import nondominated
 
 _SESSIONS: tuple[Callable[[str], str], ...] = (str, second_pass_name)
@@ -53,7 +62,10 @@ def load_files(
         model = with_one_sample(load_onnx(file), str(file))
         content = model.SerializeToString()
         for seed, named in enumerate(_SESSIONS):
-            inputs = draw_inputs(model, {}, seed)
+            try:
+                inputs = draw_inputs(model, {}, seed)
+            except UnsupportedGraphError as error:
+                raise ModelError(f"{file}: {error}") from None
             sessions[named(str(number))] = open_session(content, inputs, threads=threads, name=str(file))
         shapes = [value.shape for value in inputs.values()]
         batches.append(shapes[0][0] if shapes and shapes[0] else 1)

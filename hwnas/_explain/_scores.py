@@ -33,7 +33,7 @@ def read_scores(path: str | Path, files: Sequence[Path]) -> list[float]:
     for row, line in zip(table.rows, table.lines, strict=True):
         if len(row) <= max(at_file, at_score):
             raise HwnasError(f"{shown}, line {line}: the row has {len(row)} cells, the header {len(table.header)}")
-        name = row[at_file].strip()
+        name = str(Path(row[at_file].strip()))  # as `files` are spelled: "./a.onnx" is "a.onnx"
         if name in scores:
             raise HwnasError(f"{shown}, line {line}: {printable(name)} has a score in line {scores[name][1]} already")
         scores[name] = _score(row[at_score], table.separator, f"{shown}, line {line}"), line

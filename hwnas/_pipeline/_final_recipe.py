@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from hwnas._errors import HwnasError
 from hwnas._pipeline._final_teacher import has_teacher
 from hwnas._pipeline._train_precision import recipe_changes
 from hwnas._runs._options import CONTINUES
 from hwnas._runs._settings import SearchSettings
 from hwnas.evaluators import Evaluator, Trainer
+from hwnas.spaces import Space
 from hwnas.tasks import Task
 from hwnas.training import Recipe, default_recipe, recipe_settings
 
@@ -41,8 +44,16 @@ def final_recipe(settings: SearchSettings, task: Task) -> Recipe:
     return default_recipe(task, **{**shared, **own, **settings.final_recipe})
 
 
-def require_finalizable(settings: SearchSettings, task: Task | None, evaluator: Evaluator) -> None:
+def require_finalizable(
+    settings: SearchSettings, task: Task | None, evaluator: Evaluator, space: Space | None = None
+) -> None:
     """Refuse a final training that could not be done, before the search starts.
+
+    Args:
+        settings: What to search for.
+        task: What the networks are trained for; None where there are no data.
+        evaluator: Makes the full evaluations.
+        space: The space; None where its networks need not be looked at.
 
     Raises:
         HwnasError: There is nothing to train with, nothing to fine-tune, no teacher, or nothing would be trained at
@@ -71,4 +82,8 @@ def require_finalizable(settings: SearchSettings, task: Task | None, evaluator: 
             f"--finalize distil needs a teacher: --evaluator supernet or --model FILE; --evaluator {name} gives none: "
             "use --finalize finetune"
         )
-    final_recipe(settings, task)
+    recipe = final_recipe(settings, task)
+    if space is not None and recipe.small_epochs:
+        from hwnas.training import computed_graphs
+
+        computed_graphs(space.graph(space.sample(1, np.random.default_rng(0))[0]), recipe)  # can they read them?

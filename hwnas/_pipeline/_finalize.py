@@ -13,7 +13,7 @@ from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._train_precision import training_device
 from hwnas._pipeline._winner import Winner
 from hwnas._runs._options import CONTINUES
-from hwnas.evaluators import TrainEvaluator
+from hwnas.evaluators import Evaluator, Trainer, TrainEvaluator
 from hwnas.spaces import Architecture
 from hwnas.training import Recipe, StepProgress
 
@@ -73,6 +73,7 @@ def _trainer(
         seed=setup.run.settings.seed,
         device=training_device(setup.run.settings),
         start=setup.trainer.trained_weights if kind in CONTINUES else None,
+        start_digest=_shared_digest(setup.trainer) if kind in CONTINUES else None,
         initial=setup.start.initial,
         initial_digest=setup.start.digest,
         teacher=setup.start.teacher,
@@ -81,6 +82,19 @@ def _trainer(
     setup.run.folder(FINAL)
     trainer.prepare(setup.run.folder(f"{FINAL}/{_name(kind, recipe.as_dict())}"), steps)
     return trainer
+
+
+def _shared_digest(trainer: Trainer) -> str | None:
+    """Return what tells the networks of shared weights from others: those weights and the samples behind statistics.
+
+    The statistics themselves are sums over data, whose last bits depend on processor and threads. None where each
+    network has weights of its own.
+    """
+    if not (isinstance(trainer, Evaluator) and trainer.shares_weights):
+        return None
+    from hwnas.training import weights_digest
+
+    return f"{weights_digest(trainer.state())} {trainer.settings.get('calibration')}"
 
 
 def _name(kind: str, recipe: Mapping[str, object]) -> str:

@@ -65,7 +65,7 @@ def resolve_inputs(
     for line in _unquantised(settings, evaluator, low_fidelity):
         progress(line)
     require_current(evaluator)
-    require_finalizable(settings, task, evaluator)
+    require_finalizable(settings, task, evaluator, space)
     if parallel:
         _require_any_order(evaluator, low_fidelity)
     return SearchInputs(settings, task, space, evaluator, low_fidelity, strategy, start)

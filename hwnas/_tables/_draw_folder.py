@@ -67,7 +67,8 @@ def draw(
         The networks' texts, in the order of the files.
 
     Raises:
-        HwnasError: An option is out of range, or the folder is in use or cannot be written.
+        HwnasError: An option is out of range, the space has too few networks for a fit, or the folder is in use or
+            cannot be written.
     """
     folder = Path(out)
     _require_options(networks, seed, batch, precision)
@@ -76,6 +77,11 @@ def draw(
     with new_folder(folder):
         (folder / "networks").mkdir(parents=True)
         archs = draw_spread(drawn_space, networks, np.random.default_rng((seed, 13)))
+        if len(archs) < LEAST_SAMPLES:
+            raise HwnasError(
+                f"space {drawn_space.name} has {len(archs)} networks, and `hwnas fit` needs {LEAST_SAMPLES} or more; "
+                "profile the device instead, or give the space more choices"
+            )
         rows = []
         for number, arch in enumerate(archs):
             name = f"{number:0{len(str(len(archs) - 1))}d}.onnx"

@@ -211,7 +211,8 @@ def backend_of(
     Args:
         table: The table.
         workload: The networks that it is of.
-        device: Where the table's device is: ``"ssh://[user@]host[:port]"``; None for here.
+        device: Where the table's device is: ``"ssh://[user@]host[:port]"``, or ``"cuda:N"`` for one of several GPUs
+            here; None for here.
         progress: Receives a line for each lost connection.
 
     Raises:
@@ -226,22 +227,26 @@ def backend_of(
             f"{table.source} was fitted to networks that were measured on {identity.get('device')}: it cannot be "
             "measured from here; `hwnas table show` says how well it fits"
         )
-    if device is not None and (not device.startswith(SSH) or identity.get("device") != "cpu"):
+    kind = str(identity["device"])
+    if device is not None and not device.startswith({"cpu": SSH, "cuda": "cuda"}.get(kind, kind)):
         raise HwnasError(
-            "--device must be the address of the table's device, like ssh://user@host; leave it out for this machine"
+            "--device must be one of this machine's GPUs, like cuda:1: the table is one of a GPU"
+            if kind == "cuda"
+            else "--device must be the address of the table's device, like ssh://user@host; leave it out for this "
+            "machine"
         )
     shared: dict[str, Any] = {"batch": batch_of(table), "image_channels": input_channels(workload)}
     precision = precision_of(table)
-    if identity.get("device") == "cuda":
+    if kind == "cuda":
         return make_backend(
-            "cuda",
+            device or kind,
             **shared,
             precision=precision,
             protocol=str(identity.get("mode")),
             channels_last=bool(identity.get("channels_last")),
         )
     return make_backend(
-        device or str(identity["device"]),
+        device or kind,
         **shared,
         precision=precision,
         threads=int(str(identity.get("threads", 1))),

@@ -83,6 +83,15 @@ def decode(path: str | Path, image_size: int | None, *, stretch: bool = False) -
     return Decoded(pixels[:, :, None] if pixels.ndim == 2 else pixels, animated, clear, size)
 
 
+def square_side(path: str | Path) -> int | None:
+    """Return the side of a square image by the header of its file; None for others and what cannot be read."""
+    try:
+        with open_regular(path) as file, Image.open(file, formats=FORMATS) as opened:
+            return opened.width if opened.width == opened.height else None
+    except Exception:  # `decode` says what is wrong with it
+        return None
+
+
 @contextmanager
 def decoding_threads() -> Iterator[ThreadPoolExecutor]:
     """Give threads for `decode` (Pillow decodes without the interpreter lock) and silence its warnings on odd files."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -170,12 +171,10 @@ def _rows_by_network(table: BenchmarkTable, space: Space) -> tuple[Mapping[str, 
     """Return rows by canonical text, and how many rows are not networks."""
     canonical: dict[str, list[int]] = {}
     others: dict[str, list[int]] = {}
-    texts: dict[str, str | None] = {}
+    texts = _canonical_texts(space, list(dict.fromkeys(table.archs)))
     unread = 0
     for row, text in enumerate(table.archs):
-        if text not in texts:
-            texts[text] = _canonical_text(space, text)
-        canonical_text = texts[text]
+        canonical_text = texts.get(text)
         if canonical_text is None:
             unread += 1
         else:
@@ -183,15 +182,19 @@ def _rows_by_network(table: BenchmarkTable, space: Space) -> tuple[Mapping[str, 
     return {**others, **canonical}, unread
 
 
-def _canonical_text(space: Space, text: str) -> str | None:
-    """Return how the space spells a network; None where the text is none."""
-    try:
-        arch = space.parse(text)
-        if not space.valid_codes(space.encode(arch)[None])[0]:
-            return None
-        return space.format(arch)
-    except SpaceError:
-        return None
+def _canonical_texts(space: Space, texts: Sequence[str]) -> dict[str, str]:
+    """Return how the space spells networks, by their texts; texts that are no networks are left out."""
+    read: dict[str, Architecture] = {}
+    codes = []
+    for text in texts:
+        with suppress(SpaceError):
+            arch = space.parse(text)
+            codes.append(space.encode(arch))
+            read[text] = arch
+    if not read:
+        return {}
+    valid = space.valid_codes(np.stack(codes))
+    return {text: space.format(arch) for (text, arch), kept in zip(read.items(), valid, strict=True) if kept}
 
 
 def _check_shape(path: Path, header: list[str], rows: list[tuple[str, ...]], lines: list[int]) -> None:

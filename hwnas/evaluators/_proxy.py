@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hwnas._errors import EvaluatorError, NoValueError
 from hwnas.evaluators._base import Evaluation, Evaluator
 from hwnas.spaces import Architecture, Space
@@ -82,7 +84,7 @@ class ProxyEvaluator(Evaluator):
         from profilers import trained_graph
 
         began = time.perf_counter()
-        chosen = fixed_sample(self.task, self.samples)
+        chosen = np.sort(fixed_sample(self.task, self.samples))
         x = self.task.inputs("train", chosen, self.space.input_shape(arch), self.device)
         targets = self.task.to_device(self.task.targets("train", chosen), self.device)
 

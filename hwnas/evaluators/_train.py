@@ -44,6 +44,8 @@ class TrainEvaluator(Evaluator, Trainer):
             ended one is worth then depends on those before it, so on the order of evaluation.
         start: Gives the weights that a network's training starts from (`Trainer.trained_weights` of another
             evaluator, say); None for `initial`.
+        start_digest: What tells these weights from others, where they hold sums over data, whose last bits depend on
+            processor and threads; None for the SHA-256 of each network's.
         initial: Tensors by ``"node.parameter"`` that every training starts from (`hwnas.training.train_network`); None
             for He initialisation.
         initial_digest: What tells them from others; None for their own SHA-256.
@@ -65,6 +67,7 @@ class TrainEvaluator(Evaluator, Trainer):
         precision: str = "fp32",
         halving: int | None = None,
         start: Callable[[Architecture], Weights] | None = None,
+        start_digest: str | None = None,
         initial: Mapping[str, npt.NDArray[np.float32]] | None = None,
         initial_digest: str | None = None,
         teacher: Teacher | None = None,
@@ -81,6 +84,7 @@ class TrainEvaluator(Evaluator, Trainer):
         self.metric = metric_at(task.metric, precision)
         self.seed, self.device, self.threads = seed, device, threads
         self.halving, self._start, self._teachers = halving, start, teachers
+        self._starts = start_digest
         self._initial, self._teacher, self._facts = initial, teacher, start_facts(initial, initial_digest, teacher)
         self.in_order = halving is not None
         self._rungs: Rungs | None = None
@@ -177,10 +181,11 @@ class TrainEvaluator(Evaluator, Trainer):
 
         Initial weights may hold sums over data (norms that are put back), whose last bits depend on the threads.
         """
-        if self._start is not None or self._initial is None:
+        facts = self._starts if self._start is not None else self._facts.get("weights")
+        if facts is None:
             return None
         space = (self.space.name, sorted(self.space.settings.items()))
-        return hashlib.sha256(repr((self._facts["weights"], space, text)).encode()).hexdigest()
+        return hashlib.sha256(repr((facts, space, text)).encode()).hexdigest()
 
     def _asker(self, text: str) -> Callable[[int, GraphModule], bool] | None:
         """Return the function that decides at the rungs whether a training continues."""

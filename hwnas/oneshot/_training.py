@@ -24,11 +24,12 @@ from hwnas.spaces import Architecture
 from hwnas.tasks import Targets, Task
 from hwnas.training import Recipe, StepProgress, Supernet, Teacher, compute_threads, score_network, weights_digest
 from hwnas.training._average import WeightAverage
-from hwnas.training._batches import TrainLoader, sample_batches
+from hwnas.training._batches import TrainLoader, sample_batches, shape_to_load
 from hwnas.training._checkpoint import load_checkpoint
 from hwnas.training._loop import TrainingJob, require_device, run_training
 from hwnas.training._precision import computing
 from hwnas.training._supernet_training import load_initial
+from hwnas.training._teacher import shapes_of
 
 CHECKPOINT = "supernet.pt"
 """Everything after the last epoch, in the training's folder."""
@@ -178,7 +179,8 @@ class _Learner:
         self.space = mixture.supernet.space
         method = members.first
         rest, own = _split(task.size("train"), method.share, settings.seed)
-        shape = self.space.input_shape(mixture.supernet.largest)
+        shapes = [self.space.input_shape(mixture.supernet.largest), *shapes_of(teacher)]
+        shape = shape_to_load(task, shapes)
         self.loader = TrainLoader(task, recipe, shape, settings.device, rest if len(own) else None)
         self._own_loader = TrainLoader(task, recipe, shape, settings.device, own) if len(own) else None
         self.record = members.new_record(self.space, settings.options)

@@ -58,7 +58,7 @@ def weights_identity(
     return {
         "training": "one-shot",
         "method": repr((method, sorted(settings.options.items()))),
-        "space": repr((space.name, sorted(space.settings.items()))),
+        "space": space.sharing_identity,
         "data": task.fingerprint,
         "recipe": repr(sorted(recipe.as_dict().items())),
         "seed": settings.seed,

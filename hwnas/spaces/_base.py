@@ -101,10 +101,19 @@ class Space(ABC):
     terms_want_canonical_codes: ClassVar[bool] = True
     """False where `term_graph` gives the same part for all codes of a network, canonical or not."""
 
+    sharing: ClassVar[int] = 1
+    """Version of how the networks share weights (`weight_segments`)."""
+
     @property
     def settings(self) -> dict[str, object]:
         """JSON-able keyword arguments of the constructor that build the same space again; none by default."""
         return {}
+
+    @property
+    def sharing_identity(self) -> str:
+        """What shared weights belong to: a checkpoint is good for one such text alone."""
+        version = () if self.sharing == 1 else (f"sharing {self.sharing}",)
+        return repr((self.name, sorted(self.settings.items()), *version))
 
     @property
     @abstractmethod

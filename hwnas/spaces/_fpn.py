@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import ClassVar
 
 from hwnas._errors import SpaceError
-from hwnas.spaces._base import Architecture, Choice, Value, require_positive
+from hwnas.spaces._base import Architecture, Choice, Segments, Value, require_positive
 from hwnas.spaces._choice_graph import Alternative, ChoiceGraph, Make
 from hwnas.spaces._choice_space import ChoiceGraphSpace
 from hwnas.spaces._mobilenetv3 import block_maker
@@ -41,6 +41,8 @@ AGGREGATIONS = ("alone", "sum", "concat")
 LAYERS = 3
 PYRAMIDS = ("searched", "fcos")
 SIZES = (64, 512)
+_CHANNELS = 2
+"""Where an architecture states the channels of the pyramid."""
 
 
 class FPN(ChoiceGraphSpace):
@@ -65,6 +67,7 @@ class FPN(ChoiceGraphSpace):
     """
 
     name = "fpn"
+    sharing: ClassVar[int] = 2
     most_forms: ClassVar[int] = 4_000_000
 
     def __init__(
@@ -126,6 +129,13 @@ class FPN(ChoiceGraphSpace):
             maps[level] = self._node(graph, number, level, sources, maps, channels)
             graph.cut()
         return graph.finish(self._head(graph, maps, channels))
+
+    def weight_segments(self, arch: Architecture) -> Segments:
+        """Return what convolutions behind a concatenation use: leading channels of both maps."""
+        most, own = max(self._channels), int(arch.values[_CHANNELS])
+        if own == most:
+            return {}
+        return {f"fpn{number}.mixed.weight": {1: ((0, own), (most, own))} for number in range(len(NODES))}
 
     def hand_made(self, arch: Architecture) -> Architecture:
         """Return a network with the backbone of another, and FCOS's pyramid and head.

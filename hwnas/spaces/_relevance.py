@@ -43,7 +43,7 @@ class Relevance:
         alternatives would be something. Choices that decide what is there are reset one at a time, each against the
         network that the last one left; so no two that matter together are lost.
         """
-        columns = np.ascontiguousarray(codes.T)
+        columns = np.array(codes.T, order="C")  # a copy, also of a single row
         left = np.arange(len(codes))
         while len(left):
             part = columns if len(left) == len(codes) else columns[:, left]

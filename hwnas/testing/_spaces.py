@@ -93,6 +93,11 @@ def _check_canonical(space: Space) -> None:
     repeated = space.canonical_codes(canonical)
     require((repeated == canonical).all(), f"space {space.name}: canonical_codes changes codes that are canonical")
     for row, twin in zip(codes, canonical, strict=True):
+        alone = row[None].copy()
+        alone.setflags(write=False)  # as a search passes them
+        same = bool((space.canonical_codes(alone) == twin).all() and (alone == row).all())
+        require(same, f"space {space.name}: canonical_codes must treat each row alone, and leave what it is given")
+    for row, twin in zip(codes, canonical, strict=True):
         one, other = space.decode(row), space.decode(twin)
         require(
             space.graph(one).op_counts == space.graph(other).op_counts,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -60,9 +60,26 @@ def made_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
             yield batch
 
 
+def shape_to_load(task: Task, shapes: Iterable[Shape]) -> Shape:
+    """Return the shape to load samples at where networks of several shapes read one batch, by `Task.at_shape`.
+
+    It is the largest one; but samples that are smaller stay as they are: a network that reads them at their own size
+    must not see them enlarged and reduced again, because it will never see such images once it is trained.
+
+    Args:
+        task: Gives the samples.
+        shapes: What the networks read.
+    """
+    largest = max(shapes, key=math.prod)
+    return min(largest, task.input_shape, key=math.prod) if len(task.input_shape) == len(largest) else largest
+
+
 def fixed_sample(task: Task, count: int) -> IntArray:
-    """Return ascending indices of the first `count` train samples of a fixed shuffle."""
-    return np.sort(np.random.default_rng(0).permutation(task.size("train"))[:count])
+    """Return indices of the first `count` train samples of a fixed shuffle, in its order.
+
+    In the order of the data, which may be that of the classes, a batch would hold one class alone.
+    """
+    return np.random.default_rng(0).permutation(task.size("train"))[:count]
 
 
 def sample_batches(task: Task, count: int, input_shape: Shape, device: str = "cpu") -> Iterator[Tensor]:

@@ -91,7 +91,8 @@ class TrainingJob:
             then give gradients to the same parameters.
         companion: What learns beside the weights; None for nothing.
         cycles: How often the learning rate falls to 0; warm-up included, it restarts in between.
-        small: Batches of smaller images for the first epochs (`Recipe.small_epochs`); None where all are of one size.
+        small: Batches for the first epochs (`Recipe.small_epochs`), in which the network reads smaller images, and what
+            computes their gradients; None where all are of one size.
         losses: Receives the mean training loss of every epoch, also of those before an interruption (from the
             checkpoint; one of an earlier version holds none).
     """
@@ -109,12 +110,14 @@ class TrainingJob:
     fused: bool = False
     companion: Companion | None = None
     cycles: int = 1
-    small: TrainLoader | None = None
+    small: tuple[TrainLoader, Backward] | None = None
     losses: list[float] = field(default_factory=list)
 
-    def loader_of(self, epoch: int) -> TrainLoader:
-        """Return the batches of an epoch, counted from 0."""
-        return self.small if self.small is not None and epoch < self.recipe.small_epochs else self.loader
+    def of_epoch(self, epoch: int) -> tuple[TrainLoader, Backward]:
+        """Return the batches of an epoch, counted from 0, and what computes their gradients."""
+        if self.small is not None and epoch < self.recipe.small_epochs:
+            return self.small
+        return self.loader, self.backward
 
 
 def run_training(job: TrainingJob, progress: StepProgress | None = None) -> None:
@@ -170,14 +173,14 @@ def _train_epoch(
     rng = np.random.default_rng([job.seed, 1 + epoch])
     first, end = cycle_of(epoch, job.recipe.epochs, min(job.cycles, job.recipe.epochs))
     total = (end - first) * len(job.loader)
-    loader = job.loader_of(epoch)
+    loader, backward = job.of_epoch(epoch)
     batches = loader.epoch(rng) if job.draws else made_ahead(loader.epoch(rng))
     for step, (x, targets) in enumerate(batches):
         rate = learning_rate(job.recipe, (epoch - first) * len(job.loader) + step, total)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
-        loss = float(job.backward(x, targets, rng))
+        loss = float(backward(x, targets, rng))
         norm = float(nn.utils.clip_grad_norm_(job.model.parameters(), job.recipe.clip))
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise NoValueError(

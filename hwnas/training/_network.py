@@ -12,7 +12,7 @@ from torch import Tensor
 from hwnas._errors import EvaluatorError, SpaceError
 from hwnas.spaces import for_smaller_images
 from hwnas.tasks import Shape, Targets, Task
-from hwnas.training._batches import TrainLoader, sample_batches
+from hwnas.training._batches import TrainLoader, sample_batches, shape_to_load
 from hwnas.training._checkpoint import content_digest
 from hwnas.training._loop import Backward, TrainingJob, compute_threads, require_device, run_training
 from hwnas.training._precision import Computing, computes_in_half, computing
@@ -20,7 +20,7 @@ from hwnas.training._recipe import Recipe, StepProgress
 from hwnas.training._start._digest import weights_digest
 from hwnas.training._start._fill import starting_weights
 from hwnas.training._start._norms import NORM_SAMPLES, with_norms
-from hwnas.training._teacher import Teacher
+from hwnas.training._teacher import Teacher, shapes_of
 from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
 from profilers import GraphModule, Parameter, RunningNorm, expand, run_graph, trained_graph
@@ -78,21 +78,29 @@ def train_network(
         complete = start and with_norms(start, graph, lambda: sample_batches(task, NORM_SAMPLES, graph.input_shape))
     module = GraphModule(graph, starting_weights(graph, complete, seed)).to(device).train()
     expanded = computed_graphs(graph, recipe)
-    loaders = [TrainLoader(task, recipe, shape, device) for shape in expanded]
+    taught = shapes_of(teacher)
+    loaders = {
+        shape: TrainLoader(task, recipe, shape_to_load(task, [shape, *taught]) if taught else shape, device)
+        for shape in expanded
+    }
     identity = _identity(graph, task, recipe, seed)
     identity["start"] = "he" if start is None else start_digest or weights_digest(start)
     if teacher is not None:
         identity["teacher"] = teacher.digest
         teacher = teacher.to(device)
-    backward = _backward(module, expanded, task, recipe, teacher, computing(recipe, device))
+    backwards = {
+        shape: _backward(module, one, task, recipe, teacher, computing(recipe, device))
+        for shape, one in expanded.items()
+    }
+    smallest = next(reversed(expanded))
     with compute_threads(threads):
         ask = None if should_continue is None else _asked(module, should_continue)
         fused = device == "cpu" and computes_in_half(recipe, device)  # else the same bits as in earlier versions
         job = TrainingJob(
             label,
             module,
-            backward,
-            loaders[0],
+            backwards[graph.input_shape],
+            loaders[graph.input_shape],
             recipe,
             seed,
             checkpoint,
@@ -100,7 +108,7 @@ def train_network(
             ask,
             draws=False,
             fused=fused,
-            small=loaders[-1],
+            small=(loaders[smallest], backwards[smallest]),
         )
         run_training(job, progress)
     if losses is not None:
@@ -151,13 +159,16 @@ def computed_graphs(graph: OpGraph, recipe: Recipe) -> dict[Shape, OpGraph]:
 
 def _backward(
     module: GraphModule,
-    expanded: Mapping[Shape, OpGraph],
+    expanded: OpGraph,
     task: Task,
     recipe: Recipe,
     teacher: Teacher | None,
     context: Computing,
 ) -> Backward:
-    """Return gradients of the loss; computed without kernel taps that only meet padding."""
+    """Return gradients of the loss; computed without kernel taps that only meet padding.
+
+    Batches may have another shape than the network reads: that of the teacher.
+    """
     tensors: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
     def lookup(name: str, parameter: Parameter) -> Tensor:
@@ -167,7 +178,8 @@ def _backward(
     def backward(x: Tensor, targets: Targets, _: np.random.Generator) -> Tensor:
         """Add the gradients of one batch; return its loss."""
         with context():
-            output = run_graph(expanded[tuple(x.shape[1:])], x, lookup, RunningNorm(training=True)).float()
+            seen = x if tuple(x.shape[1:]) == expanded.input_shape else task.at_shape(x, expanded.input_shape)
+            output = run_graph(expanded, seen, lookup, RunningNorm(training=True)).float()
         loss = task.loss((output,), targets, recipe.task_settings)
         if teacher is not None:
             taught = teacher.outputs(x, task, context)

@@ -1,11 +1,9 @@
-"""The number format that trainings compute in: `Recipe.train_precision`. Needs torch."""
+"""The number format that trainings compute in: `Recipe.train_precision`. torch is loaded once it is needed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-
-import torch
 
 from hwnas.training._recipe import Recipe
 
@@ -34,6 +32,8 @@ def computing(recipe: Recipe, device: str) -> Computing:
     and activations are kept in bfloat16. Weights, their gradients and moments, statistics of batch norms and losses are
     in float32.
     """
+    import torch
+
     half, kind = computes_in_half(recipe, device), device.partition(":")[0]
     return lambda: torch.autocast(kind, torch.bfloat16, enabled=half)
 
@@ -48,6 +48,8 @@ def _cpu_multiplies_bfloat16() -> bool:
 
     Without them torch computes bfloat16 by way of float32, which is slower than float32 itself.
     """
+    import torch
+
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     if hasattr(torch.cpu, "get_capabilities"):

@@ -13,7 +13,7 @@ from torch import Tensor
 from hwnas._costs._space_costs import SpaceCosts
 from hwnas.spaces import Architecture
 from hwnas.tasks import Targets, Task
-from hwnas.training._batches import TrainLoader, sample_batches
+from hwnas.training._batches import TrainLoader, sample_batches, shape_to_load
 from hwnas.training._loop import TrainingJob, compute_threads, require_device, run_training
 from hwnas.training._precision import computing
 from hwnas.training._recipe import Recipe, StepProgress
@@ -21,7 +21,7 @@ from hwnas.training._sampling import CostFunction, draw_near
 from hwnas.training._start._digest import weights_digest
 from hwnas.training._start._norms import NORM_SAMPLES, with_norms
 from hwnas.training._supernet import Supernet
-from hwnas.training._teacher import Teacher
+from hwnas.training._teacher import Teacher, shapes_of
 
 
 def train_supernet(
@@ -79,10 +79,11 @@ def train_supernet(
     require_device(device)
     recipe.require_one_size()
     supernet.to(device)
-    loader = TrainLoader(task, recipe, supernet.space.input_shape(supernet.largest), device)
+    largest = supernet.space.input_shape(supernet.largest)
+    loader = TrainLoader(task, recipe, shape_to_load(task, [largest, *shapes_of(teacher)]), device)
     identity = {
         "training": "supernet",
-        "space": repr((supernet.space.name, sorted(supernet.space.settings.items()))),
+        "space": supernet.space.sharing_identity,
         "data": task.fingerprint,
         "recipe": repr(sorted(recipe.as_dict().items())),
         "seed": seed,

@@ -49,10 +49,15 @@ class Teacher:
         """Return its outputs for a batch of a training, without gradients.
 
         Args:
-            x: Inputs ``(N, ...)`` as the network that learns reads them.
+            x: Inputs ``(N, ...)`` at the teacher's own shape or another one (see `shape_to_load`).
             task: Brings them to the teacher's own shape.
             context: What the training computes in.
         """
         shape = tuple(x.shape[1:]) if self.input_shape is None else self.input_shape
         with torch.no_grad(), context():
             return (self.network(task.at_shape(x, shape)).float(),)
+
+
+def shapes_of(teacher: Teacher | None) -> list[Shape]:
+    """Return the shape of the inputs that a teacher reads, in a list; none where there is none, or none of its own."""
+    return [] if teacher is None or teacher.input_shape is None else [teacher.input_shape]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from profilers._explain._prices import Price, Times, around, steadied
+from profilers._explain._prices import BETWEEN, Price, Times, around, steadied
 from profilers._explain._windows import Window
 from profilers._samples import Z90
 
@@ -48,7 +48,8 @@ def window_prices(
         if names[window.node] in timed:
             events.setdefault(window.key, []).append(timed[names[window.node]])
     together = {key: _mean(estimates) for key, estimates in events.items()}
-    return {key: around(*estimate) for key, estimate in combined(differences, together).items()}
+    prices = shared(combined(differences, together), {window.key: window.work for window in taken})
+    return {key: around(*estimate) for key, estimate in prices.items()}
 
 
 def _mean(estimates: Sequence[Estimate]) -> Estimate:
@@ -97,6 +98,32 @@ def combined(windows: Mapping[str, Estimate], events: Mapping[str, Estimate]) ->
             apart = abs(windowed[number] - timed[number]) / together[number]
             deviation = window_sd[number] * event_sd[number] / together[number] * max(1.0, apart / Z90)
             result[key] = float(price), float(deviation)
+    return result
+
+
+def shared(prices: Mapping[str, Estimate], works: Mapping[str, str]) -> dict[str, Estimate]:
+    """Return prices where nodes that do the same work have one price, as far as a measurement does not part them.
+
+    Nodes are parted that lie further from the median of their equals than their standard deviation and `BETWEEN`
+    together: two explanations of a model differ by the latter, so what differs by less has no order that would repeat.
+    The price of the others is their mean, weighted by how sure each is. Its deviation remains that of one node: an
+    error that equal nodes have in common does not average out.
+
+    Args:
+        prices: Prices with their standard deviations.
+        works: What stands for the work of each, by the same keys: equal where it is the same.
+    """
+    groups: dict[str, list[str]] = {}
+    for key in prices:
+        groups.setdefault(works[key], []).append(key)
+    result = dict(prices)
+    for keys in groups.values():
+        values, deviations = np.array([prices[key] for key in keys]).T
+        middle = np.median(values)
+        near = np.abs(values - middle) <= np.hypot(BETWEEN * middle, deviations)
+        if np.count_nonzero(near) > 1 and np.all(deviations > 0):
+            mean = float(np.average(values[near], weights=deviations[near] ** -2.0))
+            result.update((key, (mean, prices[key][1])) for key, one in zip(keys, near, strict=True) if one)
     return result
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from profilers._explain._branches import inline_branches
 from profilers._explain._combined import window_prices
 from profilers._explain._events import Events, measure_events
 from profilers._explain._explanation import ExplainedNode, Explanation
-from profilers._explain._file import fix_shapes
+from profilers._explain._file import fix_shapes, lists_constants
 from profilers._explain._graph import ExecutedGraph
 from profilers._explain._machine import BEST_MACS, COPIED_BYTES, best_session, copy_session
 from profilers._explain._prices import SECONDS, Opener, Price, Times, measure, with_interval
@@ -30,11 +29,12 @@ from profilers._explain._windows import GENERATIONS, Part, Window, Windows
 from profilers._fingerprint import cpu_identity
 from profilers._onnxruntime import runtime_identity
 from profilers._read._file import load_with_digest
-from profilers._session import PROVIDER, ModelSession, optimised_model
+from profilers._session import PROVIDER, ModelSession, optimised_model, runtime_version
 
-PROTOCOL = "onnxruntime-windows-events-q10-v3"
+PROTOCOL = "onnxruntime-windows-events-q10-v4"
 """How prices are taken, with its version."""
 _WHOLE, _AGAIN, _INLINED, _BEST, _COPY = "whole", "whole again", "without branches", "best", "copy"
+_LISTED = "constants listed as inputs"
 _MANY_STARTS = 9
 _EVENTS_SHARE = 0.3
 """Seconds of the profiler's runs, relative to those of the rounds."""
@@ -42,9 +42,22 @@ _EVENTS_SHARE = 0.3
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A model that is ready to be measured."""
+    """A model that is ready to be measured.
+
+    Attributes:
+        content: What is measured as the whole network.
+        listed: The network with its constants among the inputs, as the file lists them; None where it lists none.
+        branches: Whether it chooses branches.
+        inputs: Values of its inputs.
+        graph: What ONNX Runtime executes.
+        trace: Where its nodes come from.
+        values: Values of all tensors.
+        store: The tensors as sessions take them.
+        windows: Cuts out what is measured.
+    """
 
     content: bytes
+    listed: bytes | None
     branches: bool
     inputs: Mapping[str, Array]
     graph: ExecutedGraph
@@ -95,7 +108,7 @@ def explain_model(
     prepared = _prepare(read, shapes or {}, numbers or {}, threads, generations)
     identity = {
         **runtime_identity(
-            cpu_identity(), version("onnxruntime"), provider=PROVIDER, threads=threads, batch=1, precision="fp32"
+            cpu_identity(), runtime_version(), provider=PROVIDER, threads=threads, batch=1, precision="fp32"
         ),
         "protocol": PROTOCOL,
     }
@@ -136,9 +149,10 @@ def _prepare(
     values = run_exposed(graph.model, inputs, written, optimise=False, threads=threads)
     values.update(inputs)
     store = Store(graph, values)
+    listed = fix_shapes(read, shapes, constants=False).SerializeToString() if lists_constants(read) else None
     windows = Windows(graph, store, generations)
     shapes_run = {name: facts.shape_of(values, name) for name, value in values.items() if value is not None}
-    return _Prepared(content, branches, inputs, graph, Trace(file, graph, shapes_run), values, store, windows)
+    return _Prepared(content, listed, branches, inputs, graph, Trace(file, graph, shapes_run), values, store, windows)
 
 
 def _openers(prepared: _Prepared, windows: Sequence[Window], threads: int) -> dict[str, Opener]:
@@ -154,6 +168,8 @@ def _openers(prepared: _Prepared, windows: Sequence[Window], threads: int) -> di
     if prepared.branches:
         executed = prepared.graph.model.SerializeToString()
         openers[_INLINED] = partial(ModelSession, executed, tensors, threads=threads, level="ORT_DISABLE_ALL")
+    if prepared.listed is not None:
+        openers[_LISTED] = partial(ModelSession, prepared.listed, tensors, threads=threads)
     openers[_BEST] = partial(best_session, prepared.store, threads=threads)
     openers[_COPY] = partial(copy_session, prepared.store, threads=threads)
     return openers
@@ -197,7 +213,18 @@ def _told(
         best_gmacs_per_s=best,
         live_bytes=(*[0] * (len(rows) - len(live)), *live),
         rounds=times.rounds,
-        notes=(reused_note(rows, reused, speed),) if reused else (),
+        notes=(*_listed_note(times), *([reused_note(rows, reused, speed)] if reused else [])),
+    )
+
+
+def _listed_note(times: Times) -> Sequence[str]:
+    """Return the line that says what it costs that constants are listed as inputs."""
+    if _LISTED not in times.ms:
+        return ()
+    return (
+        "the file lists constants, such as weights, as inputs, so ONNX Runtime may not fold or prepare them: as it is, "
+        f"the network takes {times.ms[_LISTED]:.3g} ms. The total and the rows are those with the constants removed "
+        "from the list of inputs",
     )
 
 

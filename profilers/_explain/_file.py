@@ -10,11 +10,23 @@ from profilers._errors import UnsupportedGraphError
 from profilers._explain._graph import names_read, require_inputs
 from profilers._read._file import fed_inputs
 
+_CONSTANT_IR = 4
+"""From this version on, initialisers need not be inputs; those that are may be replaced by what is fed."""
 _BATCH = ("n", "b", "bs")
 """Names of an axis that stand for the batch; so does every name that holds ``batch``."""
 
 
-def fix_shapes(model: onnx.ModelProto, given: Mapping[str, Sequence[int]]) -> onnx.ModelProto:
+def lists_constants(model: onnx.ModelProto) -> bool:
+    """Return whether initialisers are listed as inputs, so that the runtime may not count on their values.
+
+    Files of IR version 3 must list them, which means nothing there.
+    """
+    return model.ir_version >= _CONSTANT_IR and len(fed_inputs(model.graph)) < len(model.graph.input)
+
+
+def fix_shapes(
+    model: onnx.ModelProto, given: Mapping[str, Sequence[int]], *, constants: bool = True
+) -> onnx.ModelProto:
     """Return the model with inputs of fixed shape, which are not initialisers.
 
     An axis without a number becomes 1 where it is the batch: the first one, one of a name like ``batch``, and every
@@ -23,6 +35,7 @@ def fix_shapes(model: onnx.ModelProto, given: Mapping[str, Sequence[int]]) -> on
     Args:
         model: The model; it stays as it is.
         given: Shapes of inputs by name, batch axis included.
+        constants: Whether initialisers that are listed as inputs become constants; False leaves them listed.
 
     Raises:
         UnsupportedGraphError: An axis has no number and is not the batch, or a shape does not fit the model.
@@ -36,10 +49,12 @@ def fix_shapes(model: onnx.ModelProto, given: Mapping[str, Sequence[int]]) -> on
         if not value.type.HasField("tensor_type"):
             raise UnsupportedGraphError(f"input {value.name!r} is no tensor, which cannot be measured")
         _fix_input(value, given.get(value.name), batch)
+    listed = () if constants else [value for value in fixed.graph.input if value not in inputs]
     del fixed.graph.input[:]
-    fixed.graph.input.extend(inputs)
-    _drop_unused(fixed.graph)
-    fixed.ir_version = max(4, fixed.ir_version)  # from 4 on, initialisers need not be inputs
+    fixed.graph.input.extend([*inputs, *listed])
+    if constants:
+        _drop_unused(fixed.graph)
+    fixed.ir_version = max(_CONSTANT_IR, fixed.ir_version)
     del fixed.graph.value_info[:]  # they may state shapes of another batch
     for value in fixed.graph.output:
         if value.type.HasField("tensor_type"):

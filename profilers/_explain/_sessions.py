@@ -9,7 +9,7 @@ import onnx
 from onnx import numpy_helper
 
 from profilers._explain._graph import ExecutedGraph
-from profilers._explain._values import Array, Drawn, Values, array_of
+from profilers._explain._values import Array, Drawn, Texts, Values, array_of
 from profilers._session import runtime
 
 SHARED_BYTES = 4096
@@ -35,7 +35,7 @@ class Store:
         """Return a tensor."""
         if name not in self._tensors:
             value = self._values[name]
-            assert value is not None  # a window never ends at what cannot be bound
+            assert isinstance(value, (np.ndarray, Drawn))  # a window never ends at what cannot be bound
             self._tensors[name] = _ort_value(array_of(value))
         return self._tensors[name]
 
@@ -54,9 +54,10 @@ class Store:
 
     def bindable(self, name: str) -> bool:
         """Whether a session can be given this tensor."""
-        return self._values.get(name) is not None
+        value = self._values.get(name)
+        return value is not None and not isinstance(value, Texts)
 
-    def value(self, name: str) -> Array | Drawn | None:
+    def value(self, name: str) -> Array | Drawn | Texts | None:
         """Return what is known of a tensor's value."""
         return self._values.get(name)
 

@@ -41,7 +41,20 @@ class Drawn:
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
 
-Values = dict[str, "Array | Drawn | None"]
+@dataclass(frozen=True)
+class Texts:
+    """A tensor of strings, which no session can be given.
+
+    Attributes:
+        shape: Its shape.
+    """
+
+    shape: tuple[int, ...]
+    dtype = np.dtype(object)
+    nbytes = 0
+
+
+Values = dict[str, "Array | Drawn | Texts | None"]
 """Values of tensors by name; None for what is no tensor, such as a sequence."""
 
 
@@ -118,8 +131,10 @@ def run_exposed(
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise UnsupportedGraphError(f"ONNX Runtime cannot run the model: {first_line(error)}") from None
         for name, result in zip(part, results, strict=True):
-            if not isinstance(result, np.ndarray) or result.dtype.kind not in "fiub":
+            if not isinstance(result, np.ndarray):
                 values[name] = None
+            elif result.dtype.kind not in "fiub":
+                values[name] = Texts(result.shape)
             elif kept + result.nbytes > MOST_KEPT_BYTES and result.dtype.kind == "f":
                 values[name] = Drawn(result.shape, result.dtype)
             else:

@@ -56,11 +56,13 @@ class Window:
         node: Number of the node.
         whole: With the node.
         rest: Without it.
+        work: Digest of what the node computes and on which shapes, wherever it stands.
     """
 
     node: int
     whole: Part
     rest: Part
+    work: str
 
     @property
     def key(self) -> str:
@@ -93,6 +95,7 @@ class Windows:
             node,
             self._part({*before, node}, inputs, whole, ends),
             self._part(before, inputs, rest, ends),
+            self._key((node,), self._inputs({node}), (), 0),
         )
 
     def _before(self, node: int) -> set[int]:
@@ -201,13 +204,13 @@ class Windows:
             graph.initializer.append(without_numbers(tensor) if name in shared else tensor)
         for name in (*part.inputs, _SPARE):
             value = self._store.value(name)
-            if value is None:
+            if value is None or not self._store.bindable(name):
                 raise UnsupportedGraphError(f"tensor {name!r} cannot be bound")
             kind = helper.np_dtype_to_tensor_dtype(value.dtype)
             graph.input.append(helper.make_tensor_value_info(name, kind, list(value.shape)))
         graph.node.extend(self._graph.nodes[number].proto for number in part.members)
         for place, name in enumerate([*part.ends, *[_SPARE] * part.spare]):
-            operator = "Shape" if self._store.bindable(name) else "SequenceLength"
+            operator = "SequenceLength" if self._store.value(name) is None else "Shape"
             graph.node.append(helper.make_node(operator, [name], [f"hwnas end {place}"], f"hwnas end {place}"))
             graph.output.append(onnx.ValueInfoProto(name=f"hwnas end {place}"))
         return model

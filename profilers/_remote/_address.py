@@ -22,6 +22,7 @@ _OPTIONS = {
     "ServerAliveCountMax": "3",
     "ClearAllForwardings": "yes",
     "LogLevel": "ERROR",
+    "RemoteCommand": "none",
 }
 _START = (
     'import sys;sys.path[:]=[p for p in sys.path if p];f=open(0,"rb",0);exec(eval(f.readline()));sys.exit(begin(f))'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,13 @@ from profilers._arena import arena_bytes
 from profilers._energy import RaplCounter, energy_mj
 from profilers._errors import (
     ArenaTimeoutError,
-    DeviceUnavailableError,
     EnergyUnavailableError,
     ProfilerError,
     UnsupportedGraphError,
 )
 from profilers._fingerprint import core_cache_bytes, cpu_environment, cpu_identity, usable_cores
 from profilers._remote._store import ModelStore
-from profilers._session import BoundSession, installed_providers, optimised_model, runtime
+from profilers._session import BoundSession, installed_providers, optimised_model, runtime_version
 
 Answer = tuple[dict[str, Any], bytes]
 KINDS = (
@@ -171,25 +169,8 @@ def device_facts() -> dict[str, Any]:
     return {
         "cpu": cpu_identity(),
         "environment": cpu_environment(),
-        "runtime_version": _runtime_version(),
+        "runtime_version": runtime_version(),
         "providers": installed_providers(),
         "usable_cores": usable_cores(),
         "core_cache_bytes": core_cache_bytes(),
     }
-
-
-def _runtime_version() -> str:
-    """Return the version of the installed ONNX Runtime, whichever of its packages that is.
-
-    Raises:
-        DeviceUnavailableError: It does not state its version.
-    """
-    try:
-        return version("onnxruntime")
-    except ImportError:  # onnxruntime-gpu and others hold the same module under names of their own
-        stated = getattr(runtime(), "__version__", None)
-        if not isinstance(stated, str):
-            raise DeviceUnavailableError(
-                "the installed ONNX Runtime does not state its version; install the package onnxruntime"
-            ) from None
-        return stated

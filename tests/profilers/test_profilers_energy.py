@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from profilers import EnergyUnavailableError, OnnxRuntimeBackend, energy_mj
+from profilers._cuda import KernelRunnable
 from profilers._energy import NvmlCounter, RaplCounter, energy_facts
 
 
@@ -130,6 +131,21 @@ def test_steps_of_the_counter_are_worth_less_than_one_percent(seconds, step):
     device = Device(35.0, seconds, step)
     assert energy_mj(device, device, clock=device.clock) == pytest.approx(1e3 * 35.0 * seconds, rel=0.01)
     assert device.now > 0.5
+
+
+@pytest.mark.parametrize("copies", [8, 32])
+@pytest.mark.parametrize("seconds", [20e-6, 1e-3, 3e-3])
+def test_captured_graphs_count_all_of_their_inferences(seconds, copies):
+    device = Device(35.0, seconds, 0.1)
+
+    class Clock:
+        def seconds(self, work):
+            before = device.now
+            work()
+            return device.now - before
+
+    runnable = KernelRunnable(lambda: device.run(copies), copies, Clock())
+    assert energy_mj(runnable, device, clock=device.clock) == pytest.approx(1e3 * 35.0 * seconds, rel=0.01)
 
 
 def test_a_counter_that_stands_still_ends_the_measurement():

@@ -12,7 +12,7 @@ import profilers
 from profilers import ExplainedNode, Explanation, ModelFileError, ProfilerError, UnsupportedGraphError
 from profilers._explain import _reuse
 from profilers._explain._branches import inline_branches
-from profilers._explain._combined import combined
+from profilers._explain._combined import combined, shared
 from profilers._explain._events import Events
 from profilers._explain._facts import block_channels, op_text
 from profilers._explain._file import fix_shapes
@@ -220,6 +220,18 @@ def test_equal_nodes_share_a_window_and_unequal_ones_do_not():
     assert keys[0] != keys[9]
 
 
+def test_nodes_that_do_the_same_do_the_same_work_wherever_they_stand():
+    operators = ["Sigmoid", "Relu", "Sigmoid", "Sigmoid"]
+    names = ["x", "a", "b", "c", "y"]
+    nodes = [helper.make_node(op, [a], [b], b) for op, (a, b) in zip(operators, pairwise(names), strict=True)]
+    _, _, windows = windows_of(model_of(nodes, shape=(1, 40)))
+    first, relu, third, last = (windows.of(number) for number in range(4))
+    assert first.work == third.work == last.work != relu.work
+    assert len({window.key for window in (first, third, last)}) == 3
+    _, _, wider = windows_of(model_of(nodes, shape=(1, 41)))
+    assert wider.of(0).work != first.work
+
+
 def test_windows_of_other_operator_sets_and_functions_are_others():
     graph, store, windows = windows_of(residual())
     keys = {windows.of(0).key}
@@ -239,6 +251,20 @@ def test_a_window_computes_what_the_network_computes():
     assert windows.session(window.whole, threads=1).run(1) > 0
     assert windows.session(window.rest, threads=1).run(1) > 0
     assert store.bindable(graph.nodes[-1].writes[0])
+
+
+@pytest.mark.parametrize("ir_version", [3, 8])
+def test_constants_that_the_file_lists_as_inputs_are_said_to_cost_time(ir_version):
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], "conv", pads=[1] * 4),
+        helper.make_node("BatchNormalization", ["a", "scale", "shift", "mean", "var"], ["y"], "norm"),
+    ]
+    ones = [numpy_helper.from_array(np.ones(8, np.float32), name) for name in ("scale", "shift", "mean", "var")]
+    model = model_of(nodes, [weight("w", 8, 3, 3, 3), *ones], listed=True, ir_version=ir_version)
+    explained = profilers.explain_model(model.SerializeToString(), seconds=SECONDS)
+    assert any("BatchNormalization" in row.op for row in explained.rows) is False  # folded into the convolution
+    said = [note for note in explained.notes if "lists constants, such as weights, as inputs" in note]
+    assert len(said) == (0 if ir_version == 3 else 1)  # files of IR version 3 must list them
 
 
 def test_files_that_list_initialisers_among_inputs():
@@ -366,6 +392,16 @@ def test_branches_and_their_choice_are_rows():
     explanation = profilers.explain_model(branching().SerializeToString(), numbers={"x": 1.0}, seconds=SECONDS)
     assert {"branches", "session"} <= {row.node for row in explanation.rows}
     assert any(row.op == "Exp" for row in explanation.rows)
+
+
+def test_tensors_of_strings_end_windows_like_others():
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"], "first"),
+        helper.make_node("Cast", ["a"], ["s"], "names", to=TensorProto.STRING),
+        helper.make_node("Cast", ["s"], ["y"], "numbers", to=TensorProto.FLOAT),
+    ]
+    explained = profilers.explain_model(model_of(nodes, shape=(1, 4)).SerializeToString(), seconds=SECONDS)
+    assert [row.op for row in explained.rows if row.op != "session"] == ["Relu", "Cast", "Cast"]
 
 
 def test_sequences_several_outputs_and_indices():
@@ -510,6 +546,25 @@ def test_an_interval_grows_where_the_two_contradict_each_other():
     price, deviation = prices["0"]
     assert price - 1.645 * deviation <= 0.1001
     assert price + 1.645 * deviation >= 0.1999
+
+
+def test_prices_of_the_same_work_that_hardly_differ_are_one_price():
+    prices = {
+        "a": (1.000, 0.001),
+        "b": (1.006, 0.002),
+        "c": (1.004, 0.001),
+        "unsure": (1.05, 0.06),
+        "far": (1.05, 0.01),
+    }
+    prices |= {"other": (1.001, 0.001), "once": (1.0, 0.001), "twice": (1.1, 0.001)}
+    works = {"other": "alone", "once": "apart", "twice": "apart"}
+    result = shared(prices, {key: works.get(key, "w") for key in prices})
+    weights = np.array([1, 1 / 4, 1, 1 / 3600])
+    mean = float(np.average([1.000, 1.006, 1.004, 1.05], weights=weights))
+    for key in ("a", "b", "c", "unsure"):
+        assert result[key] == pytest.approx((mean, prices[key][1]))
+        assert result[key][0] == result["a"][0]  # one price exactly: no order
+    assert {key: result[key] for key in ("far", *works)} == {key: prices[key] for key in ("far", *works)}
 
 
 def test_no_events_and_no_windows_are_no_error():

@@ -192,7 +192,7 @@ def test_addresses(text, words, monkeypatch):
     command = address.ssh()
     assert command[0] == "ssh"
     assert command[-len(words) :] == words
-    assert "BatchMode=yes" in command
+    assert {"BatchMode=yes", "RemoteCommand=none"} <= set(command)
     assert not any("StrictHostKeyChecking" in word or "UserKnownHostsFile" in word for word in command)
 
 

@@ -154,11 +154,16 @@ def _require_boxes(spec: str, parts: Mapping[str, Sequence[Picture]]) -> None:
 
 def _size_of(pictures: Sequence[Picture]) -> int:
     """Return the side to load images at where none is given."""
-    sizes = {picture.size for picture in pictures}
-    only = next(iter(sizes)) if len(sizes) == 1 else None
-    if only is not None and only[0] == only[1] and only[0] % STRIDE == 0 and only[0] <= LARGEST_KEPT:
-        return only[0]
-    return USUAL_SIZE
+    from hwnas.data._pixels import square_side
+
+    sides = set()
+    for picture in pictures:
+        width, height = picture.size or (0, 0)
+        sides.add(square_side(picture.path) if picture.size is None else width if width == height else None)
+        if len(sides) > 1 or None in sides:
+            return USUAL_SIZE
+    side = sides.pop() if sides else None
+    return side if side is not None and side % STRIDE == 0 and side <= LARGEST_KEPT else USUAL_SIZE
 
 
 def _read_all(

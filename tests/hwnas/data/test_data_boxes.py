@@ -132,6 +132,20 @@ def test_damaged_coco_files_are_one_line(tmp_path, why):
     assert "\n" not in str(caught.value)
 
 
+def test_images_keep_their_size_where_the_file_does_not_state_it(tmp_path):
+    root = write_coco(tmp_path, size=64)
+
+    def unstated(content):
+        for image in content["images"][::2]:
+            del image["width"], image["height"]
+
+    for part in ("train", "val", "test"):
+        changed(root, unstated, part)
+    assert load_boxes(str(root)).size == 64
+    Image.new("RGB", (64, 60)).save(root / "train" / "000.png")
+    assert load_boxes(str(root)).size == 224
+
+
 def test_boxes_of_files_without_sizes_lie_in_their_images(tmp_path):
     root = write_coco(tmp_path, size=64)
 

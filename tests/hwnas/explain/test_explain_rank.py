@@ -156,6 +156,14 @@ def test_scores_that_cannot_be_used_are_one_line(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
+def test_paths_of_scores_may_be_spelled_in_several_ways(tmp_path):
+    (tmp_path / "s.csv").write_text("file,score\n./a.onnx,0.4\nx//b.onnx,0.6\n")
+    assert read_scores(tmp_path / "s.csv", [Path("./a.onnx"), Path("x/b.onnx")]) == [0.4, 0.6]
+    (tmp_path / "s.csv").write_text("file,score\n./a.onnx,0.4\na.onnx,0.6\n")
+    with pytest.raises(HwnasError, match=r"line 3: a\.onnx has a score in line 2 already"):
+        read_scores(tmp_path / "s.csv", [Path("a.onnx")])
+
+
 def test_scores_by_path_and_by_name(tmp_path):
     (tmp_path / "s.csv").write_text("score;file\n0,5;x/a.onnx\n0,7;b.onnx\n1;other.onnx\n")
     assert read_scores(tmp_path / "s.csv", [Path("x/a.onnx"), Path("b.onnx")]) == [0.5, 0.7]

@@ -266,6 +266,10 @@ def test_what_cannot_be_finalized_is_refused(data, tmp_path):
     assert refusal("train", data, supernet, speed=1).startswith(
         "training has no setting 'speed'; known settings: epochs, "
     )
+    with pytest.raises(HwnasError, match=r"small_first=0\.5 needs a network that reads smaller images"):
+        require_finalizable(
+            SearchSettings(finalize="train", final_recipe={"small_first": 0.5}), data, supernet, make_space("convnet1d")
+        )
     require_finalizable(SearchSettings(), data, supernet)
     require_finalizable(SearchSettings(), None, table)
     with pytest.raises(HwnasError) as caught:

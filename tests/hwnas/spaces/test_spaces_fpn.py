@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from hwnas._costs._space_costs import SpaceCosts
 from hwnas._errors import SpaceError
-from hwnas.spaces import ChoiceGraph, ChoiceGraphSpace, Space, make_space
+from hwnas.spaces import Architecture, ChoiceGraph, ChoiceGraphSpace, Space, make_space
 from hwnas.testing import check_space
 from hwnas.training import Supernet
 from profilers import graph_macs, graph_parameters, ops
@@ -68,6 +69,19 @@ def test_a_supernet_trains_what_stands_before_the_boxes():
     arch = space.sample(1, np.random.default_rng(1))[0]
     assert supernet(x, arch).shape == (2, 8, 84)
     assert supernet.subnet(arch, [x])(x).shape[2] == 6
+
+
+def test_convolutions_behind_a_concatenation_use_leading_channels_of_both_maps():
+    space = make_space("fpn", classes=2, resolution=[64], width=[0.5], channels=[8, 16])
+    names = [choice.name for choice in space.choices]
+    supernet = Supernet(space)
+    shared = supernet.shared()["fpn0.mixed.weight"]
+    for channels, columns in ((8, [*range(8), *range(16, 24)]), (16, range(32))):
+        values = dict(zip(names, space.sample(1, np.random.default_rng(0))[0].values, strict=True))
+        values |= {"channels": channels, "fpn0.aggregation": "concat", "fpn0.own": "skip", "fpn0.other": "skip"}
+        arch = space.canonical(Architecture(tuple(values[name] for name in names)))
+        used = supernet.weights(arch)["fpn0.mixed.weight"]
+        assert torch.equal(used, shared[:channels, list(columns)])
 
 
 def test_impossible_settings_are_refused():

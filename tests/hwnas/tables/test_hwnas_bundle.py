@@ -107,6 +107,14 @@ def test_jobs_that_cannot_run_say_why(folder, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    "more", [["--threads", "8"], ["--space", "resnet"], ["--device", "cuda"], ["--networks", "7"], ["--width", "0.5"]]
+)
+def test_what_a_result_states_cannot_be_given_beside_it(more, tmp_path, capsys):
+    line = fails(capsys, "profile", "--import", "nowhere.json", "-o", tmp_path / "t.json", *more)
+    assert line.endswith(f"{more[0]} does not go with --import: device, space and networks are the bundle's")
+
+
 def test_bundle_command(tmp_path, capsys):
     command = ["bundle", "--space", "nasbench201", "--image-size", "8", "--networks", "2", "-o", str(tmp_path / "b")]
     assert main([*command, "--core-cache", "64k"]) == 0

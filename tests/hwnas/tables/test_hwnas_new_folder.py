@@ -1,5 +1,7 @@
 """Folders that a command fills whole or not at all."""
 
+import json
+
 import pytest
 
 import hwnas
@@ -36,6 +38,27 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
     assert (tmp_path / "mine").read_text() == "mine"
     with pytest.raises(HwnasError, match=r"cannot write into .*: Not a directory"), new_folder(tmp_path / "mine" / "x"):
         (tmp_path / "mine" / "x").mkdir()
+
+
+def test_a_space_that_is_too_small_for_a_fit_is_refused_at_once(tmp_path):
+    declaration = {
+        "format": "hwnas-space",
+        "version": 1,
+        "name": "plain",
+        "settings": {"classes": 10, "image_channels": 3, "image_size": 8},
+        "input": [{"setting": "image_channels"}, {"setting": "image_size"}, {"setting": "image_size"}],
+        "choices": [{"name": "channels", "values": list(range(8, 17))}],
+        "nodes": [
+            {"name": "conv", "op": "conv", "inputs": ["input"], "attributes": {"channels": {"choice": "channels"}}},
+            {"name": "pooled", "op": "global_pool", "inputs": ["conv"]},
+            {"name": "y", "op": "linear", "inputs": ["pooled"], "attributes": {"features": {"setting": "classes"}}},
+        ],
+        "output": "y",
+    }
+    (tmp_path / "plain.json").write_text(json.dumps(declaration))
+    with pytest.raises(HwnasError, match=r"has 9 networks, and `hwnas fit` needs 10 or more"):
+        hwnas.draw(str(tmp_path / "plain.json"), out=tmp_path / "out", networks=10)
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_interrupted_draw_can_be_run_again(tmp_path):

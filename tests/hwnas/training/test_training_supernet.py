@@ -13,8 +13,10 @@ from training_toys import SPACES, digits
 
 from hwnas._errors import EvaluatorError
 from hwnas.spaces import Architecture, Space, make_space
+from hwnas.tasks import make_task
 from hwnas.tasks._pixel_tensors import prepare_images
 from hwnas.training import Supernet
+from hwnas.training._batches import sample_batches
 from hwnas.training._cover import largest_parameters
 from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
@@ -216,3 +218,24 @@ def test_unknown_weight_is_refused() -> None:
     with pytest.raises(EvaluatorError) as caught:
         net.weights(other.sample(1, np.random.default_rng(0))[0])
     assert str(caught.value) == "supernet of space nasbench201: it has no weight reduce1.conv_a.weight"
+
+
+def test_batches_for_statistics_hold_all_classes_where_data_are_in_the_order_of_classes(tmp_path):
+    data = digits(400)
+    images, labels = data.train.images, data.train.labels
+    order = np.argsort(labels, kind="stable")
+    file = tmp_path / "sorted.npz"
+    parts = {"train": order, "val": order[:20], "test": order[:20]}
+    arrays = {f"x_{part}": images[rows].transpose(0, 2, 3, 1) for part, rows in parts.items()}
+    np.savez(file, **arrays, **{f"y_{part}": labels[rows] for part, rows in parts.items()})
+    task = make_task("image", str(file))
+    by_image = {
+        x.numpy().tobytes(): label
+        for x, label in zip(
+            task.inputs("train", np.arange(task.size("train")), (1, 8, 8)), task.data.train.labels, strict=True
+        )
+    }
+    batches = list(sample_batches(task, 200, (1, 8, 8)))
+    assert sum(len(batch) for batch in batches) == 200
+    for batch in batches:
+        assert len({by_image[x.contiguous().numpy().tobytes()] for x in batch}) > 6

@@ -9,8 +9,10 @@ from training_toys import cells, digits_task
 
 from hwnas._errors import EvaluatorError
 from hwnas.evaluators import SupernetEvaluator, TrainEvaluator, make_evaluator
+from hwnas.spaces import make_space
+from hwnas.spaces._derived._remake import resized
 from hwnas.training import Recipe, Subnet, Supernet, Teacher, default_recipe, train_network, train_supernet
-from profilers import random_weights
+from profilers import expand, random_weights, trained_graph
 
 SPACE = cells()
 LARGEST = SPACE.graph(Supernet(SPACE).largest)
@@ -185,3 +187,61 @@ def test_every_network_is_trained_from_the_initial_weights(tmp_path, original, t
     again.prepare(tmp_path)
     with pytest.raises(EvaluatorError, match="belongs to start"):
         again.trained_weights(arch)
+
+
+class Seen(torch.nn.Module):
+    """A teacher that keeps what it is shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.batches = []
+
+    def forward(self, x):
+        self.batches.append(x)
+        return torch.zeros(len(x), 10)
+
+
+@pytest.mark.parametrize("small_first", [0.0, 0.5])
+def test_a_teacher_sees_images_at_its_own_size_whatever_its_pupil_reads(small_first):
+    space = make_space("resnet", image_channels=1, image_size=8)
+    pupil = resized(expand(trained_graph(space.graph(space.reference()))), (1, 6, 6))
+    own, seen = digits_task(), Seen()
+    settings = recipe(small_first=small_first, shift=0.0)
+    train_network(pupil, own, settings, teacher=Teacher(seen, "seen", (1, 8, 8)))
+    assert len(seen.batches) == 6
+    originals = {image.numpy().tobytes() for image in own.inputs("train", np.arange(own.size("train")), (1, 8, 8))}
+    for batch in seen.batches:
+        assert batch.shape[1:] == (1, 8, 8)
+        assert all(image.contiguous().numpy().tobytes() in originals for image in batch)
+
+
+def test_networks_of_a_supernet_see_images_that_were_not_enlarged_and_reduced_again(monkeypatch):
+    space = make_space("mobilenetv3", image_channels=1, resolution=[8, 16], width=[0.25])
+    own, seen = digits_task(), {8: [], 16: []}
+    forward = Supernet.forward
+
+    def kept(self, x, arch):
+        seen[x.shape[-1]].append(x)
+        return forward(self, x, arch)
+
+    monkeypatch.setattr(Supernet, "forward", kept)
+    train_supernet(Supernet(space), own, recipe(epochs=1, shift=0.0))
+    originals = {image.numpy().tobytes() for image in own.inputs("train", np.arange(own.size("train")), (1, 8, 8))}
+    assert seen[8]
+    assert seen[16]
+    for batch in seen[8]:
+        assert all(image.contiguous().numpy().tobytes() in originals for image in batch)
+
+
+def test_the_last_bits_of_a_start_do_not_make_another_training(tmp_path, original):
+    def finished(start, digest):
+        evaluator = TrainEvaluator(SPACE, digits_task(), recipe(), start=lambda arch: start, start_digest=digest)
+        evaluator.prepare(tmp_path)
+        return evaluator.trained_weights(Supernet(SPACE).largest)
+
+    first = finished(original, "shared weights")
+    other_processor = {name: np.nextafter(array, np.float32(9)) for name, array in original.items()}
+    again = finished(other_processor, "shared weights")
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    with pytest.raises(EvaluatorError, match="belongs to start"):
+        finished(original, "others")
