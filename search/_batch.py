@@ -8,8 +8,9 @@ import numpy as np
 
 from search._arrays import IntArray, row_keys, unique_rows
 from search._context import Context
+from search._errors import SearchError
 from search._threads import single_threaded
-from search.strategies._base import Strategy
+from search.strategies._base import Strategy, Suggestion
 
 __all__ = ["Batch", "BatchPlan", "fill"]
 
@@ -28,6 +29,14 @@ def fill(context: Context, codes: IntArray, want: int, rng: np.random.Generator)
     seen = context.seen | set(row_keys(codes))
     extra = context.candidates.random(want - len(codes), seen, rng)
     return unique_rows(np.concatenate([codes, extra]))
+
+
+def _suggestion(proposed: object, name: str) -> Suggestion:
+    """Return what a strategy proposed; refuse anything else, such as what a missing `return` gives."""
+    if not isinstance(proposed, Suggestion):
+        kind = type(proposed).__name__
+        raise SearchError(f"strategy {name}: propose must return a search.Suggestion, got {kind}")
+    return proposed
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ class BatchPlan:
         report = None
         if self.index and len(context.codes) and design <= 0:
             with single_threaded():
-                suggestion = strategy.propose(context, want, rng)
+                suggestion = _suggestion(strategy.propose(context, want, rng), strategy.name)
             report = suggestion.report
             rows = np.concatenate([codes, domain.check(suggestion.codes)])
             low_fidelity = suggestion.low_fidelity and not len(codes)

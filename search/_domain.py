@@ -66,6 +66,8 @@ class Domain:
             ProblemError: The shape is wrong or a code is out of range.
         """
         rows = np.asarray(codes, dtype=np.int64)
+        if rows.size == 0 and rows.ndim < 2:
+            return rows.reshape(0, self.dimension)
         if rows.ndim != 2 or rows.shape[1] != self.dimension:
             raise ProblemError(f"codes must have shape (n, {self.dimension}), got {rows.shape}")
         if rows.size and (rows.min() < 0 or bool((rows >= np.asarray(self.cardinalities)).any())):

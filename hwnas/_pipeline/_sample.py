@@ -6,16 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnas._common._foreign import Foreign
 from hwnas._costs._cost import LATENCY
 from hwnas._pipeline._batch import Measuring, TrialTime
+from hwnas._pipeline._expected import expected_latency
 from hwnas._pipeline._measure_trials import TrialMeasuring
 from hwnas._pipeline._overrides import require_in_bounds
 from hwnas._pipeline._restore import initial_size
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._troubles import Troubles
-from hwnas._runs._journal import TrialRecord
+from hwnas._runs._journal import STATISTIC, TrialRecord
 from hwnas._runs._watch import Clock, Watcher
 from hwnas._workers import EvaluationJob, Outcome, Workers
 from hwnas._workers._effort import SampleTimes
@@ -172,6 +174,21 @@ def _why_it_ended(study: Study, done: int, samples: int) -> str:
     return f"no untried network {why}; {done} of {samples} samples"
 
 
+def _expected(setup: SearchSetup, row: npt.NDArray[np.int64], *, predicted: bool) -> dict[str, float]:
+    """Return the expected value of the statistic that a budget of the latency binds, where that is no prediction.
+
+    Args:
+        setup: The search.
+        row: Codes ``(1, d)`` of a network.
+        predicted: Whether its latency is predicted only.
+    """
+    statistic, costs = setup.latency_statistic, setup.costs
+    if not predicted or statistic not in costs.tails or costs.space_costs.table is None or costs.devices:
+        return {}
+    expected = expected_latency(costs.space_costs, statistic, costs.tails)
+    return {f"{LATENCY.key}{STATISTIC}{statistic}": float(expected(row)[0])}
+
+
 def _tell(
     study: Study, candidate: _Candidate, outcome: Outcome, measured: TrialTime | None, setup: SearchSetup
 ) -> TrialRecord:
@@ -205,7 +222,8 @@ def _tell(
         "precision": evaluator.metric.precision if trial.ok else None,
         "seconds": round(outcome.seconds, 4),
         # budgets of what is not an objective: later looks at the journal need them
-        "costs": {name: float(functions[name](row)[0]) for name in settings.budgets if name not in known},
+        "costs": {name: float(functions[name](row)[0]) for name in settings.budgets if name not in known}
+        | _expected(setup, row, predicted=measured is None and not proposal.low_fidelity),
         "seed": settings.seed,
         "known": extra_columns,
         "from": None if candidate.value is None or setup.warm_start is None else setup.warm_start.source,

@@ -56,6 +56,10 @@ def resolve_inputs(
     task = resolve_task(settings, overrides, progress)
     settings = with_reach(settings, out, overrides, backend, progress)
     space = resolve_space(settings, overrides, task)
+    if task is None and settings.model is None:
+        for name in ("data_limit", "input_scaling"):
+            if getattr(settings, name) is not None:
+                raise HwnasError(f"--{name.replace('_', '-')} is of data, and this search has none; leave it out")
     if task is not None:
         task.require_fit(space)
         for line in _scaled_down(task, space):

@@ -15,6 +15,8 @@ from latency_tables import LineJournal, read_regular
 from search import Trial
 
 JOURNAL = "trials.jsonl"
+STATISTIC = "@"
+"""Stands between the key of a cost and the statistic that it is the expected value of: ``latency_ms@p99``."""
 _LINE = b'{"number": '
 """How every line of a journal of trials begins."""
 _SYNC_S = 0.5
@@ -36,7 +38,8 @@ class TrialRecord:
         low_fidelity: Whether the low-fidelity evaluator evaluated it (``"cheap"`` in the file).
         seconds: Duration of the evaluation; None where the line does not say.
         seed: Seed of the search; None where the line does not say.
-        costs: Budgeted costs that are not objectives, by name.
+        costs: Budgeted costs that are not objectives, by name; and of a latency that is predicted only, the expected
+            value of the statistic that counts (``latency_ms@median``).
         extra_columns: Further numbers that the evaluator gave, by name (``"known"`` in the file).
         source: Folder of the run that its value comes from (``"from"`` in the file); None where it was evaluated here.
         estimates: What was expected at the proposal, by name, for values that are measured: ``latency_ms``, as the
@@ -73,9 +76,16 @@ class TrialRecord:
         """The trial as `search` knows it."""
         return Trial(self.number, self.codes, dict(self.values), self.failed, self.low_fidelity, dict(self.deviations))
 
+    @property
+    def bound(self) -> dict[str, float]:
+        """What budgets bind, by the cost's key: of a latency that is not measured, the statistic that counts."""
+        known = {**self.costs, **self.values}
+        of_statistics = {key.partition(STATISTIC)[0]: value for key, value in known.items() if STATISTIC in key}
+        return known | of_statistics
+
     def keeps(self, budgets: Mapping[str, float]) -> bool:
         """Return whether the trial is known to meet the budgets."""
-        known = {**self.costs, **self.values}
+        known = self.bound
         return all(name in known and known[name] <= upper for name, upper in budgets.items())
 
     def as_dict(self) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class PastRun:
     def unknown(self, budgets: Mapping[str, float]) -> int:
         """Return of how many successful full evaluations the journal does not say whether they are within budgets."""
         within = self.within(budgets)
-        missing = [not budgets.keys() <= trial.costs.keys() | trial.values.keys() for trial in self.full]
+        missing = [not budgets.keys() <= trial.bound.keys() for trial in self.full]
         return sum(absent and not inside for absent, inside in zip(missing, within, strict=True))
 
     @property

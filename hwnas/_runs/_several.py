@@ -15,7 +15,7 @@ FOLDER = "devices"
 """Folder of a run that holds a run for each device."""
 NO_TRIAL = "no trial is within its latency budget"
 """Why a device gets no run."""
-MOST_DEVICES = 16
+MOST_DEVICES = 6
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}\Z")
 _TABLE, _BUDGET = "table", "latency_budget_ms"
 

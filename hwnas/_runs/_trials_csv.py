@@ -10,14 +10,13 @@ from hwnas._common._pace import Pace
 from hwnas._common._text import printable
 from hwnas._runs._journal import TrialRecord
 from hwnas._runs._watch import Status
-from hwnas._runs._watched import WatchedSearch, trial_numbers
+from hwnas._runs._watched import OWN_COLUMNS, WatchedSearch, column_of, trial_numbers
 from hwnas._runs._watchers import Recorder
 
 TRIALS_CSV = "trials.csv"
 _FORMULA = "=+-@＝＋－＠"
 """How a formula of a spreadsheet may begin, also in the full width of East Asian keyboards."""
-_FIRST = ("number", "arch")
-_LAST = ("failed", "low_fidelity", "seconds", "seed", "source")
+_FIRST, _LAST = OWN_COLUMNS[:2], OWN_COLUMNS[2:]
 _EVERY_S, _SHARE = 5.0, 0.02
 
 
@@ -84,9 +83,10 @@ class TrialRows:
         return "".join([_line(self._header()), *self._lines])
 
     def _header(self) -> list[str]:
-        taken = {*_FIRST, *_LAST, *self._numbers}
+        numbers = [column_of(name) for name in self._numbers]
+        taken = {*OWN_COLUMNS, *numbers}
         choices = [choice.name for choice in self._search.space.choices]
-        return [*_FIRST, *(f"choice_{name}" if name in taken else name for name in choices), *self._numbers, *_LAST]
+        return [*_FIRST, *(f"choice_{name}" if name in taken else name for name in choices), *numbers, *_LAST]
 
     def _cells(self, record: TrialRecord) -> list[float | str | None]:
         numbers = trial_numbers(record)

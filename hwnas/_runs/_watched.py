@@ -38,6 +38,15 @@ class WatchedSearch:
         return self.space.decode(record.codes).values
 
 
+OWN_COLUMNS = ("number", "arch", "failed", "low_fidelity", "seconds", "seed", "source")
+"""What tables of trials say of each trial besides its numbers."""
+
+
+def column_of(name: str) -> str:
+    """Return what a number of `trial_numbers` is called in tables that have `OWN_COLUMNS`, too."""
+    return f"evaluator_{name}" if name in OWN_COLUMNS else name
+
+
 def trial_numbers(record: TrialRecord) -> Mapping[str, float]:
     """Return every number that a record holds of a network, by one name each.
 

@@ -9,7 +9,7 @@ from typing import Any
 from hwnas._common._pace import Pace
 from hwnas._common._text import printable
 from hwnas._runs._journal import TrialRecord
-from hwnas._runs._watched import trial_numbers
+from hwnas._runs._watched import column_of, trial_numbers
 from hwnas._runs._watchers import without_passwords
 from hwnas._trackers._base import Logged, Tracker
 from hwnas._trackers._calls import calls
@@ -108,7 +108,7 @@ class OptunaTracker(Tracker):
 
     def _constraints(self, record: TrialRecord) -> dict[str, list[float]]:
         """Return how far the trial is above each budget: 0 or less where it keeps it."""
-        numbers, budgets = {**record.costs, **record.values}, self.search.run.settings.budgets
+        numbers, budgets = record.bound, self.search.run.settings.budgets
         excess = [numbers[name] - upper for name, upper in budgets.items() if name in numbers]
         return {_CONSTRAINTS: excess} if excess else {}
 
@@ -121,7 +121,7 @@ class OptunaTracker(Tracker):
 
 def _attributes(record: TrialRecord, objectives: Collection[str]) -> dict[str, Any]:
     """Return what is known of a trial but its objectives; each attribute takes Optuna milliseconds to write."""
-    numbers = {name: value for name, value in trial_numbers(record).items() if name not in objectives}
+    numbers = {column_of(name): value for name, value in trial_numbers(record).items() if name not in objectives}
     attributes: dict[str, Any] = {NUMBER: record.number, "arch": record.arch, **numbers}
     optional = {"seconds": record.seconds, "failed": record.failed, "source": record.source}
     attributes |= {name: value for name, value in optional.items() if value is not None}

@@ -14,11 +14,13 @@ import numpy as np
 from search._arrays import FloatArray
 from search.models import LogTarget
 
-__all__ = ["ImprovementGrid", "expected_improvement", "improvement_grid"]
+__all__ = ["MOST_COMPUTED", "ImprovementGrid", "expected_improvement", "improvement_grid"]
 
 _AXIS_LIMIT = {1: 100_000, 2: 64, 3: 14}
 _AXIS_LIMIT_MANY = 8
 _CHUNK = 2048
+MOST_COMPUTED = 4
+"""Most computed objectives for which the sum over cells is affordable: it grows nine-fold with each one."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import numpy as np
 
 from search._arrays import IntArray
 from search._context import Context
-from search.bayes import greedy_batch, make_pool, whole_pool
+from search.bayes import MOST_COMPUTED, greedy_batch, make_pool, whole_pool
 from search.lamoo._region import Region
+from search.lamoo._scalar_sampler import ScalarSampler
 from search.models import Model
 
 __all__ = ["EHVISampler"]
@@ -20,8 +21,9 @@ _CHOICES = 256
 class EHVISampler:
     """Maximises expected hypervolume improvement in the region: exact costs, a model of the expensive objective.
 
-    With several expensive objectives each has a categorical Gaussian process, and BoTorch's qLogNEHVI takes
-    the place of the closed form (slower, and confined to the region whatever the hedge).
+    With more than `MOST_COMPUTED` costs, each batch improves one random trade-off between the objectives instead
+    (`ScalarSampler`). With several expensive objectives each has a categorical Gaussian process, and BoTorch's
+    qLogNEHVI takes the place of the closed form (slower, and confined to the region whatever the hedge).
 
     Args:
         model: Model of the expensive objective.
@@ -39,6 +41,8 @@ class EHVISampler:
         """Choose the greedy batch, inside the region first; see `LeafSampler.sample`."""
         if len(context.problem.expensive) > 1:
             return self._sample_for_several(region, context, n, rng)
+        if context.points.shape[1] - 1 > MOST_COMPUTED:
+            return ScalarSampler(self.model, self.hedge).sample(region, context, n, rng)
         outside = math.floor(self.hedge * n)
         codes, rows = region.pool, region.rows
         if outside:

@@ -9,7 +9,7 @@ import numpy as np
 
 from search._context import Context
 from search._options import OptionValue, StrategyOption
-from search.bayes import greedy_batch, make_pool, whole_pool
+from search.bayes import MOST_COMPUTED, greedy_batch, make_pool, random_weights, scalar_batch, whole_pool
 from search.models import MODELS, Model, make_model
 from search.strategies._base import NamedStrategy, Strategy, Suggestion
 from search.strategies._ehvi_learned import EHVILearned
@@ -22,6 +22,9 @@ _EXACT, _LEARNED = "exact", "learned"
 
 class EHVISearch(NamedStrategy):
     """Maximises expected hypervolume improvement: a model of the expensive objective, exact costs, the whole space.
+
+    With more than `MOST_COMPUTED` costs, each batch improves one random trade-off between the objectives instead, as
+    ParEGO does.
 
     Args:
         model: Model of the expensive objective.
@@ -52,7 +55,11 @@ class EHVISearch(NamedStrategy):
         """Suggest the greedy batch of the whole pool."""
         if len(context.problem.expensive) > 1:
             return self._propose_for_several(context, n, rng)
-        pool = make_pool(context, *whole_pool(context, rng))
+        codes, rows = whole_pool(context, rng)
+        if context.points.shape[1] - 1 > MOST_COMPUTED:
+            weights = random_weights(1, context.points.shape[1], rng)[0]
+            return Suggestion(scalar_batch(context, self.model, codes, weights, n))
+        pool = make_pool(context, codes, rows)
         return Suggestion(greedy_batch(context, self.model, pool, n))
 
     @staticmethod

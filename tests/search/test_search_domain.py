@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from search_toys import CARDS, merge_mirror, price, toy_problem
 
-from search import Constraint, Domain, Objective, Problem, ProblemError
+from search import Constraint, Domain, Objective, Problem, ProblemError, SearchError, Study, Suggestion
 
 CARDINALITIES = st.lists(st.integers(1, 6), min_size=1, max_size=8).map(tuple)
 
@@ -151,3 +151,27 @@ def test_features_that_are_no_usable_numbers_are_named(value):
     assert domain.encode(np.array([[0, 2]])).tolist() == [[0.0, 2.0]]
     with pytest.raises(ProblemError, match=r"features must be numbers .*in column 1 of codes \[1, 2\]"):
         domain.encode(np.array([[0, 0], [1, 2]]))
+
+
+def test_what_is_no_suggestion_is_one_line_and_an_empty_one_is_none():
+    class Forgets:
+        name = "mine"
+
+        def __init__(self, returned):
+            self.returned = returned
+
+        def propose(self, context, n, rng):
+            return self.returned
+
+    problem = Problem(Domain((3, 3)), (Objective("a", "max"),))
+    for returned in (None, Suggestion([])):
+        study = Study(problem, Forgets(returned), batch=2, initial=3, seed=0)
+        for proposal in study.ask():
+            study.tell(proposal.number, {"a": 1.0})
+        if returned is None:
+            with pytest.raises(
+                SearchError, match=r"strategy mine: propose must return a search\.Suggestion, got NoneType"
+            ):
+                study.ask()
+        else:
+            assert len(study.ask()) == 2  # random ones

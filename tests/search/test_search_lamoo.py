@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from search_toys import advance, large_problem, toy_problem
 
-from search import Study, TreeSummary, dominance_numbers, hypervolume, make_strategy
+from search import (
+    Domain,
+    Objective,
+    Problem,
+    Study,
+    TreeSummary,
+    dominance_numbers,
+    hypervolume,
+    make_strategy,
+)
+from search.bayes import improvement_grid
 from search.lamoo import (
     LaMOO,
     MutationSampler,
@@ -253,3 +263,21 @@ def test_columns_that_are_constant_up_to_rounding_are_not_blown_up(value):
     for count in range(10, 24):
         scaled = Scaler.fit(np.full((count, 1), value))(np.array([[1.0]]))
         assert scaled[0, 0] == pytest.approx(1.0 - value)
+
+
+@pytest.mark.parametrize("strategy", ["lamoo", "qehvi"])
+def test_many_costs_take_no_time_that_grows_with_each(strategy, monkeypatch):
+    def cells(points, reference, learned):
+        assert len(reference) <= 5, "a sum over cells of so many costs takes minutes"
+        return improvement_grid(points, reference, learned)
+
+    monkeypatch.setattr("search.bayes._select.improvement_grid", cells)
+    objectives = [Objective("a", "max")]
+    for i in range(6):
+        objectives.append(Objective(f"c{i}", "min", cost_function=lambda codes, i=i: 1.0 + codes[:, i % 4] + i))
+    problem = Problem(Domain((5,) * 4), tuple(objectives))
+    study = Study(problem, make_strategy(strategy), batch=5, initial=10, seed=0)
+    for _ in range(4):
+        for proposal in study.ask():
+            study.tell(proposal.number, {"a": float(sum(proposal.codes)) % 7})
+    assert len({trial.codes for trial in study.trials}) == len(study.trials) >= 25

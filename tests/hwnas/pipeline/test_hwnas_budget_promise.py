@@ -16,6 +16,7 @@ from hwnas._pipeline import _time_networks as timing
 from hwnas._pipeline._measure_winners import _LazyWeights
 from hwnas._pipeline._reference_tails import TAILS, read_tails
 from hwnas._pipeline._setup import SearchSetup
+from hwnas._runs._list import read_run
 from hwnas._runs._run import Run
 from hwnas._tables._references import references_of
 from hwnas._tables._validate import table_references
@@ -319,6 +320,22 @@ def test_a_run_is_timed_again_at_the_speed_of_its_table(search, tmp_path):
         assert again[network["id"]].time.at_table_speed["q10"] == pytest.approx(
             latency["at_table_speed"]["q10"], rel=0.02
         )
+
+
+@pytest.mark.parametrize("measure", ["none", "winners"])
+def test_listings_count_a_trial_by_the_statistic_that_its_budget_binds(search, table, tmp_path, measure):
+    tailed, out = with_tails(table, median=1.1, p99=1.5), tmp_path / "run"
+    more = {"measure": measure, "table": tailed, "latency_statistic": "p99"}
+    search(Moved(), budgets={"latency": 1e3}, samples=20, **more)
+    q10 = [trial.values["latency_ms"] for trial in read_run(out).full]
+    budget = 1.5 * float(np.median(q10))
+    search(Moved(), budgets={"latency": budget}, samples=20, **more)
+    past = read_run(out)
+    within = past.within({"latency_ms": budget})
+    assert within == [1.5 * ms <= budget for ms in q10]
+    assert 0 < sum(within) < len(within)
+    kept = [trial.values["accuracy"] for trial, inside in zip(past.full, within, strict=True) if inside]
+    assert past.best({"latency_ms": budget}) == max(kept)
 
 
 def with_tails(table, **tails):

@@ -245,10 +245,10 @@ def test_the_run_of_all_devices_exports_nothing_itself(search, tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"tables": ["a.json"]}, r"--tables needs 2 to 16 latency tables, got 1; for one, use --table"),
+        ({"tables": ["a.json"]}, r"--tables needs 2 to 6 latency tables, got 1; for one, use --table"),
         ({"tables": ["a.json", "x/a.json"]}, "--tables: two files are called a; rename one"),
         ({"tables": ["a.json", "b c.json"]}, "--tables: 'b c' cannot name a device"),
-        ({"tables": "a.json"}, "--tables needs 2 to 16 latency tables, got 1"),
+        ({"tables": "a.json"}, "--tables needs 2 to 6 latency tables, got 1"),
         ({"tables": [1, 2]}, r"tables must be paths, got \[1, 2\]"),
         ({"table": "c.json"}, "--tables names the latency table of each device; leave --table out"),
         ({"minimize": "macs"}, "--tables needs latency among --minimize"),

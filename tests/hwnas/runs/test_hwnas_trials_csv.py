@@ -139,6 +139,16 @@ def test_estimates_and_measurements_become_columns():
     assert (first["estimate_latency_ms"], first["macs"], second["macs"]) == ("", "", "7.0")
 
 
+def test_numbers_that_are_called_like_other_columns_get_another_name():
+    given = {"seconds": 7.0, "seed": 3.0, "epochs": 2.0}
+    rows = TrialRows(watched(record(0, values={"accuracy": 1.0, "latency_ms": 2.0}, seconds=0.5, extra_columns=given)))
+    header = rows.text().splitlines()[0].split(",")
+    assert len(set(header)) == len(header)
+    (row,) = rows_of(rows.text())
+    assert (row["seconds"], row["evaluator_seconds"]) == ("0.5", "7.0")
+    assert (row["evaluator_seed"], row["epochs"]) == ("3.0", "2.0")
+
+
 def test_a_column_that_comes_later_is_there_for_all():
     search = watched(record(0, values={"accuracy": 0.4}))
     rows = TrialRows(search)

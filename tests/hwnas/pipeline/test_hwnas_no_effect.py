@@ -1,0 +1,73 @@
+"""Options that would change nothing are refused, each in one line; and a search in which one trial counts goes on."""
+
+import json
+
+import pytest
+from cells import search, write_cells
+
+from hwnas import HwnasError
+from hwnas._cli import main
+from hwnas._pipeline._start import require_use
+from hwnas._runs._settings import SearchSettings
+from hwnas.spaces import make_space
+
+BUDGET = {"latency_ms": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"low_fidelity_design": 12}, "--low-fidelity-design changes nothing without --low-fidelity"),
+        ({"strategy": "lamoo-cheap"}, "--strategy lamoo-cheap changes nothing without --low-fidelity"),
+        ({"strategy": "lamoo-low-fidelity"}, "--strategy lamoo-low-fidelity changes nothing without"),
+        ({"strategy_options": {"low_fidelity_ratio": 3}}, "low_fidelity_ratio changes nothing without"),
+        ({"memory_statistic": "arena"}, "--memory-statistic arena says what --memory-budget binds"),
+        ({"latency_statistic": "p99", "latency_column": "ms"}, "--latency-statistic p99 is of latencies that are"),
+    ],
+)
+def test_options_that_change_nothing_are_refused(given, message):
+    with pytest.raises(HwnasError, match=message):
+        require_use(SearchSettings(**{"measure": "none", **given}), own_evaluator=False, own_space=False)
+
+
+def test_options_that_have_an_effect_are_not():
+    for given in (
+        {"low_fidelity": "naswot", "low_fidelity_design": 12},
+        {"low_fidelity": "naswot", "strategy_options": {"low_fidelity_ratio": 3}},
+        {"memory_statistic": "arena", "budgets": {"peak_memory_bytes": 1e6}},
+        {"latency_statistic": "p99", "budgets": BUDGET},
+    ):
+        require_use(SearchSettings(**given), own_evaluator=False, own_space=False)
+
+
+def test_options_of_data_need_data(tmp_path, capsys):
+    columns = ["--accuracy-column", "acc", "--latency-column", "ms", "--data-limit", "5"]
+    table = f"table:{write_cells(tmp_path / 'cells.csv')}"
+    command = ["search", "--space", "nasbench201", "--evaluator", table, *columns, "--out", str(tmp_path / "run")]
+    assert main(command) == 2
+    assert capsys.readouterr().err.endswith("--data-limit is of data, and this search has none; leave it out\n")
+
+
+@pytest.mark.parametrize("samples", [1, 12])
+@pytest.mark.parametrize("strategy", ["lamoo", "qehvi"])
+def test_a_search_in_which_one_trial_counts_goes_on(tmp_path, samples, strategy):
+    space = make_space("resnet", image_size=8, classes=4)
+    rows = [space.format(space.decode(row)) for row in space_rows(space, 40)]
+    lines = [f'"{arch}",{0.5 + i / 100:.2f},{1 if i == 7 else 9 + i / 100}' for i, arch in enumerate(rows)]
+    (tmp_path / "few.csv").write_text("\n".join(["arch,acc,ms", *lines]) + "\n")
+    command = ["search", "--space", "resnet", "--image-size", "8", "--classes", "4", "--strategy", strategy]
+    command += ["--evaluator", f"table:{tmp_path / 'few.csv'}", "--accuracy-column", "acc", "--latency-column", "ms"]
+    assert main([*command, "--samples", str(samples), "--out", str(tmp_path / "run"), "--begin-with", rows[7]]) == 0
+    assert json.loads((tmp_path / "run" / "pareto.json").read_text())
+
+
+def space_rows(space, count):
+    """Codes of different networks."""
+    import numpy as np
+
+    drawn = space.sample(20 * count, np.random.default_rng(0))
+    return [space.encode(arch) for arch in dict.fromkeys(drawn)][:count]
+
+
+def test_the_usual_search_is_unchanged(tmp_path):
+    assert (search(write_cells(tmp_path / "cells.csv"), tmp_path / "run", samples=4) / "pareto.json").exists()
