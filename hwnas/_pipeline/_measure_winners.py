@@ -19,6 +19,8 @@ from hwnas._pipeline._original import weights_of
 from hwnas._pipeline._reference_tails import stated_statistics
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._time_networks import (
+    PAUSE_S,
+    PAUSES,
     Loader,
     TimedNetwork,
     first_after_pause_ms,
@@ -113,6 +115,9 @@ def measure_winners(
     timed, runnables = time_networks(setup.timer, loaders, total_ms=total_ms, seed=seed, progress=progress)
     timed = joined(widened(timed, first), first)
     single, stated = setup.backend.times_one_inference, stated_statistics(setup.backend)
+    if single and runnables:
+        pause_s = f"{PAUSE_S * PAUSES * len(runnables):.0f} s"
+        progress(f"timing the first inference after a pause, {PAUSES} times for each network ({pause_s})")
     pauses = {name: first_after_pause_ms(runnable) for name, runnable in runnables.items()} if single else {}
     energies = _energies_mj(setup, runnables, progress)
     arenas = arenas_of(winners, setup) if files is None else arenas_of_files(files, setup.backend)
