@@ -145,7 +145,9 @@ def choices_of_search(record: Row, wide: Row, front: Row, half: Row, best: Row) 
         "",
         *wrapped(
             """In the widest space the shared weights rate networks of the lower resolution too high. Around resnet20,
-            the network that they chose at 50 % is less accurate after fine-tuning than the one chosen at 35 %."""
+            the network that they chose at 50 % is less accurate after fine-tuning than the one chosen at 35 %. (Both
+            were fine-tuned by an earlier version, whose teacher saw enlarged images where its pupil reads smaller
+            ones: networks of 24 pixels learned less than they can.)"""
         ),
         *wrapped(
             f"""The rule of the space was made after the searches around resnet20 with seed 0, whose spaces were set by
