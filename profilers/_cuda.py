@@ -78,6 +78,14 @@ class EventClock:
         return float(self._start.elapsed_time(self._stop)) * 1e-3
 
 
+def _allows_tf32(flags: Any) -> bool:
+    """Return whether a library may compute products of float32 numbers in TF32, by torch's flags for it."""
+    try:
+        return bool(flags.allow_tf32)
+    except RuntimeError:  # the program has set a precision by the names of newer versions of torch
+        return getattr(getattr(flags, "conv", flags), "fp32_precision", None) == "tf32"
+
+
 class KernelRunnable:
     """Replays a captured graph of `copies` inferences; it is a `Runnable`.
 
@@ -198,6 +206,7 @@ class CudaBackend(Backend):
         self._device = torch.device("cuda", index)
         self._clock: Clock = EventClock(index)
         self._keeper: Any = None
+        self._stream: Any = None
         self._uuid = str(torch.cuda.get_device_properties(index).uuid)
         self._watch = GpuWatch(self._uuid)
 
@@ -215,7 +224,8 @@ class CudaBackend(Backend):
             "runtime_version": torch.__version__,
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),
-            "tf32": bool(torch.backends.cudnn.allow_tf32),
+            "tf32": _allows_tf32(torch.backends.cudnn),
+            **({"tf32_products": True} if _allows_tf32(torch.backends.cuda.matmul) else {}),
             "mode": self.mode,
             "channels_last": self.channels_last,
             "batch": self.batch,
@@ -328,7 +338,7 @@ class CudaBackend(Backend):
         """
         torch = self._torch
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool()):
+        with torch.cuda.graph(graph, pool=self._pool(), stream=self._capturing()):
             for i in range(copies):
                 module(*inputs[i % len(inputs)])
 
@@ -336,6 +346,13 @@ class CudaBackend(Backend):
             graph.replay()
 
         return replay
+
+    def _capturing(self) -> Any:
+        """Return the stream that graphs are captured on; torch's own one is that of the first GPU of the process."""
+        if self._stream is None:
+            stream: Any = self._torch.cuda.Stream
+            self._stream = stream(self._device)
+        return self._stream
 
     def _pool(self) -> Any:
         """Return the memory pool of all captured graphs.
@@ -346,7 +363,7 @@ class CudaBackend(Backend):
         torch = self._torch
         if self._keeper is None:
             keeper = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(keeper):
+            with torch.cuda.graph(keeper, stream=self._capturing()):
                 torch.zeros(1, device=self._device)
             self._keeper = keeper
         return self._keeper.pool()

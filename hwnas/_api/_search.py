@@ -9,6 +9,7 @@ from typing import Any
 from hwnas._api._given import quiet
 from hwnas._api._objects import objects_of, settings_of
 from hwnas._api._result import SearchResult, search_result
+from hwnas._pipeline._effect import require_effect
 from hwnas._pipeline._search import run_pipeline
 from hwnas._runs._options import TRACK
 from hwnas._runs._watch import Lines, Watcher
@@ -113,6 +114,7 @@ def watched_search(watcher: Watcher, given: Mapping[str, Any], more: Mapping[str
     track = TRACK.read(settings_given.pop("track")) or ()
     objects = objects_of(settings_given)
     settings = settings_of(objects, settings_given, more, out)
+    require_effect(settings, out)
     plan = parse_workers(str(workers[0]), *workers[1:])
     watchers = Watchers(watcher, connected_trackers(track))
     try:

@@ -25,6 +25,7 @@ def measurement_metadata(settings: SearchSettings, identity: Mapping[str, Any] |
     Returns:
         JSON texts: ``hwnas.session``, the options of the sessions in which the file is measured, and ``hwnas.device``.
     """
+    from hwnas._tables._fit import PROTOCOL as FITTED
     from profilers import full_provider_name, session_options
 
     known = identity or {}  # a device that is given as an object has other options than the settings
@@ -33,7 +34,8 @@ def measurement_metadata(settings: SearchSettings, identity: Mapping[str, Any] |
     options = session_options(threads=known.get("threads") or settings.threads, provider=provider)
     session = {**options, "batch": settings.batch, "precision": settings.precision}
     facts = {name: known[name] for name in _DEVICE_FACTS if name in known}
-    return {"hwnas.session": json.dumps(session), "hwnas.device": json.dumps({**facts, "name": settings.device})}
+    name = known["device"] if known.get("protocol") == FITTED and "device" in known else settings.device
+    return {"hwnas.session": json.dumps(session), "hwnas.device": json.dumps({**facts, "name": name})}
 
 
 def completed(content: bytes, settings: SearchSettings) -> tuple[bytes, dict[str, Any]]:

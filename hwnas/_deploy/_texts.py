@@ -128,7 +128,7 @@ def _latency_text(network: Mapping[str, Any]) -> str:
     """Return the latency by statistic where it is known so, else the one that the run holds, and how it was found."""
     latency = network["latency_ms"]
     if latency["measured"] is None:
-        return f"{written_latency(network)}; its latency table was measured"
+        return f"{written_latency(network)}; its latency table was made from measurements"
     raw = latency.get("raw")
     if not isinstance(raw, dict) or not raw:
         measured = written_ms(latency["measured"], latency.get("measured_half_width"))

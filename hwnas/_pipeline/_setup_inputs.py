@@ -12,6 +12,7 @@ import numpy as np
 from hwnas._costs._soundness import require_json, require_sound
 from hwnas._devices._make import make_backend
 from hwnas._errors import HwnasError
+from hwnas._pipeline._effect import has_trials
 from hwnas._pipeline._final_recipe import require_finalizable
 from hwnas._pipeline._oneshot import require_one_shot
 from hwnas._pipeline._oneshot_strategy import OneShotStrategy
@@ -56,9 +57,13 @@ def resolve_inputs(
     task = resolve_task(settings, overrides, progress)
     settings = with_reach(settings, out, overrides, backend, progress)
     space = resolve_space(settings, overrides, task)
-    if task is None and settings.model is None:
-        for name in ("data_limit", "input_scaling"):
-            if getattr(settings, name) is not None:
+    if task is None and settings.model is None and not has_trials(out):
+        for name, value in {
+            "data_limit": settings.data_limit,
+            "input_scaling": settings.input_scaling,
+            **settings.data_options,
+        }.items():
+            if value is not None:
                 raise HwnasError(f"--{name.replace('_', '-')} is of data, and this search has none; leave it out")
     if task is not None:
         task.require_fit(space)

@@ -157,7 +157,7 @@ def _backend(
     if settings.offline or identity.get("protocol") == FITTED or identity.get("device") not in ("cpu", "cuda"):
         return None, elsewhere
     shared = {"batch": settings.batch, "image_channels": input_channels(space), "precision": precision_of(table)}
-    for place in dict.fromkeys([str(identity["device"]), settings.device]):
+    for place in dict.fromkeys([settings.device, str(identity["device"])]):
         if place.startswith("cuda") != elsewhere.startswith("cuda"):
             continue  # a run trains where it measures, so a GPU's would not take this search's trials
         try:

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from hwnas._costs._cost import MEMORY
 from hwnas._errors import HwnasError
 from hwnas._pipeline._given_model import given_lines
 from hwnas._pipeline._model import read_model
 from hwnas._pipeline._train_precision import TRAINS
 from hwnas._runs._kept_files import given_file, is_kept
-from hwnas._runs._options import DEFAULT_STATISTIC, default
 from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import Space, describe_lines
 from hwnas.tasks import Task
@@ -25,9 +23,6 @@ from profilers import TextProgress
 
 if TYPE_CHECKING:
     from hwnas.training import Teacher
-
-_LEARNS_CHEAPLY = ("lamoo-cheap", "lamoo-low-fidelity")
-"""Names of `lamoo` with options of low fidelity."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class Start:
 
 
 def require_use(settings: SearchSettings, *, own_evaluator: bool, own_space: bool) -> None:
-    """Refuse options that change nothing: weights that nothing would start from, say.
+    """Refuse weights that nothing would start from, and a model beside what takes its place.
 
     Args:
         settings: What to search for.
@@ -63,7 +58,6 @@ def require_use(settings: SearchSettings, *, own_evaluator: bool, own_space: boo
     Raises:
         HwnasError: No training takes them, or two options say the same.
     """
-    _require_effect(settings)
     named = settings.low_fidelity in TRAINS or (settings.evaluator in TRAINS and not own_evaluator)
     if settings.weights is not None and not named and settings.finalize != "train":
         raise HwnasError(
@@ -80,31 +74,6 @@ def require_use(settings: SearchSettings, *, own_evaluator: bool, own_space: boo
         raise HwnasError(
             f"--model needs --evaluator supernet or train, or a score such as synflow: {settings.evaluator:.80} knows "
             "only the networks in its file"
-        )
-
-
-def _require_effect(settings: SearchSettings) -> None:
-    """Refuse options that would change nothing.
-
-    Raises:
-        HwnasError: Naming one, and what it needs.
-    """
-    if settings.low_fidelity is None:
-        cheap = sorted(name for name in settings.strategy_options if name.startswith("low_fidelity"))
-        if settings.low_fidelity_design != default("low_fidelity_design"):
-            cheap.append("--low-fidelity-design")
-        if settings.strategy in _LEARNS_CHEAPLY:
-            cheap.append(f"--strategy {settings.strategy}")
-        if cheap:
-            raise HwnasError(f"{cheap[-1]} changes nothing without --low-fidelity; add that, or leave it out")
-    if settings.memory_statistic != default("memory_statistic") and MEMORY.key not in settings.budgets:
-        raise HwnasError(
-            f"--memory-statistic {settings.memory_statistic} says what --memory-budget binds; add that, or leave it out"
-        )
-    if settings.latency_statistic not in (None, DEFAULT_STATISTIC) and settings.latency_column is not None:
-        raise HwnasError(
-            f"--latency-statistic {settings.latency_statistic} is of latencies that are measured or predicted; "
-            "--latency-column takes them as they are: leave one of them out"
         )
 
 

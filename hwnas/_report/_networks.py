@@ -50,6 +50,7 @@ def networks_section(run: Run, networks: Sequence[dict[str, Any]], original: Map
     """
     budgets = run.settings.budgets
     dominated = [network for network in networks if network.get("dominated_by")]
+    measured = any(network["latency_ms"].get("measured") is not None for network in networks)
     beside = [] if original is None else [dict(original)]
     section = _network_table([*(network for network in networks if network not in dominated), *beside], budgets)
     if original is not None:
@@ -60,7 +61,8 @@ def networks_section(run: Run, networks: Sequence[dict[str, Any]], original: Map
         )
     if dominated:
         section += (
-            "<h3>Dominated once measured</h3><p class=note>With measured latencies, another network is at least as "
+            f"<h3>Dominated {'once measured' if measured else 'as predicted'}</h3><p class=note>With "
+            f"{'measured' if measured else 'predicted'} latencies, another network is at least as "
             "good in every objective and better in one. These networks are no longer on the front; "
             "<code>hwnas export</code> takes them only by id.</p>"
         )

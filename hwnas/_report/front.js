@@ -229,7 +229,8 @@
   }
 
   function moveLine(value) {
-    state.lines[state.axis.key] = value;
+    const least = Math.min(...drawn(data.networks).map((network) => costOf(network)).filter((cost) => cost > 0));
+    state.lines[state.axis.key] = value > 0 ? value : least / 10; // a budget of 0 has no place on a logarithmic axis
     refresh();
   }
 

@@ -40,7 +40,9 @@ const plot = (() => {
       of: (value) => from + place(value) * (to - from),
       at: (pixel) => {
         const share = Math.min(1, Math.max(0, (pixel - from) / (to - from)));
-        return Number((log ? low * (high / low) ** share : low + share * (high - low)).toPrecision(4));
+        const value = log ? low * (high / low) ** share : low + share * (high - low);
+        const step = 10 ** Math.floor(Math.log10((high - low) / 1000)); // four digits of the range, not of the value
+        return Math.min(high, Math.max(low, log ? Number(value.toPrecision(4)) : Math.round(value / step) * step));
       },
     };
   }

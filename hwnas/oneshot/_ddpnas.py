@@ -164,8 +164,7 @@ class DDPNAS(OneShotMethod):
                 sums[code] += value
                 counts[code] += 1
         if epoch + 1 == stage.end:
-            self._update()
-            self._prune(stage.left)
+            self._prune(stage.left, self._update())
 
     def state(self) -> dict[str, Any]:
         """Return theta, its velocity, the survivors, the metrics of this stage and the draws of this sweep."""
@@ -232,24 +231,30 @@ class DDPNAS(OneShotMethod):
             self._solver = Solver(SpaceCosts(self.space, None))
         return self._solver
 
-    def _update(self) -> None:
-        """Update theta by the metrics of the stage, and forget them."""
+    def _update(self) -> list[Tensor]:
+        """Update theta by the metrics of the stage, and forget them; return their means, by column."""
+        means = [torch.zeros_like(sums) for sums in self._sums]
         for column, alive in enumerate(self._alive):
             sums, counts = self._sums[column], self._counts[column]
             if not bool((alive & (counts > 0)).any()):  # no draw of the stage has a value
                 continue
             mean = torch.where(alive & (counts > 0), sums / counts.clamp(min=1), -torch.inf)
+            means[column] = mean
             update = torch.softmax(self._sharpness * mean, dim=0)
             self._velocity[column] = self._momentum * self._velocity[column] * alive + (1 - self._momentum) * update
             theta = self._theta[column] + self._velocity[column]
             self._theta[column] = theta / theta.sum()
             self._sums[column], self._counts[column] = torch.zeros_like(sums), torch.zeros_like(counts)
+        return means
 
-    def _prune(self, left: int) -> None:
-        """Prune the smallest values of theta, but for those without which nothing is left within the budgets."""
-        for theta, alive in zip(self._theta, self._alive, strict=True):
+    def _prune(self, left: int, means: Sequence[Tensor]) -> None:
+        """Prune the smallest values of theta, but for those without which nothing is left within the budgets.
+
+        Values far below the best are lost in theta's rounding; of those that are equal there, the metric decides.
+        """
+        for theta, mean, alive in zip(self._theta, means, self._alive, strict=True):
             needed: list[int] = []
-            for code in torch.argsort(theta, stable=True).tolist():
+            for code in np.lexsort((mean.numpy(), theta.numpy())).tolist():
                 if int(alive.sum()) <= left:
                     break
                 if not alive[code]:

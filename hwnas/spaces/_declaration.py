@@ -113,7 +113,7 @@ class _Reader:
         for item in content["choices"].items(MOST_CHOICES):
             item.keys(required=("name", "values"))
             values = tuple(value.scalar() for value in item["values"].items(MOST_VALUES))
-            if len(set(map(str, values))) != len(values):
+            if min(len(set(map(str, values))), len(set(values))) != len(values):  # 1 and 1.0 are one value
                 raise item["values"].error("must be different values")
             name = item["name"].name()
             if name in self.choices:

@@ -9,7 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import SpaceError
-from hwnas.spaces._base import MOST_NETWORKS, Architecture, BoolArray, Choice, FloatArray, IntArray, Space, Term
+from hwnas.spaces._base import (
+    MOST_NETWORKS,
+    Architecture,
+    BoolArray,
+    Choice,
+    FloatArray,
+    IntArray,
+    Segments,
+    Space,
+    Term,
+)
 from latency_tables import Op, OpGraph, Shape
 from profilers import float_only, mixed_graph
 
@@ -81,6 +91,10 @@ class MixedPrecisionSpace(Space):
     def float_architecture(self, arch: Architecture) -> Architecture:
         """Return the architecture of the inner space whose weights a network has."""
         return Architecture(arch.values[: self._columns])
+
+    def weight_segments(self, arch: Architecture) -> Segments:
+        """Return which parts of shared weights a network uses: those of its form without precisions."""
+        return self.inner.weight_segments(self.float_architecture(arch))
 
     def with_float_blocks(self, codes: npt.ArrayLike) -> IntArray:
         """Return the codes of networks of the inner space, ``(n, d)``, with all blocks in fp32."""

@@ -26,7 +26,11 @@ def several(space: str, name: str, given: T | Sequence[T] | None, default: tuple
     if given is None:
         return default
     values = tuple(given) if isinstance(given, (list, tuple)) else (given,)
-    if not 1 <= len(values) <= _MOST_VALUES or len(set(map(str, values))) != len(values):
+    if (
+        not 1 <= len(values) <= _MOST_VALUES
+        or len(set(map(str, values))) != len(values)
+        or (all(isinstance(value, (int, float)) for value in values) and len(set(values)) != len(values))
+    ):
         raise SpaceError(f"space {space}: {name} must be 1 to {_MOST_VALUES} different values, got {str(given)[:40]}")
     return values
 

@@ -32,6 +32,11 @@ def require_classifiers(space: Space, given: Sequence[int]) -> None:
     Raises:
         SpaceError: It has more than one axis.
     """
+    if len(given) > 1 and all(extent == 1 for extent in given[1:]):
+        raise SpaceError(
+            f"space {space.name}: its networks give {'x'.join(map(str, given))} numbers, but these data need one for "
+            "each class; export the model with a Flatten at its end"
+        )
     if len(given) > 1:
         raise SpaceError(
             f"space {space.name}: its networks give {'x'.join(map(str, given))} numbers, but each sample of these data "

@@ -17,7 +17,8 @@ def native_precision(device: str) -> str:
     Args:
         device: ``"cpu"`` or ``"cuda"``.
     """
-    return "bf16" if device.startswith("cuda") or _cpu_multiplies_bfloat16() else "fp32"
+    multiplies = _gpu_multiplies_bfloat16(device) if device.startswith("cuda") else _cpu_multiplies_bfloat16()
+    return "bf16" if multiplies else "fp32"
 
 
 def usual_precision(device: str) -> str:
@@ -41,6 +42,15 @@ def computing(recipe: Recipe, device: str) -> Computing:
 def computes_in_half(recipe: Recipe, device: str) -> bool:
     """Return whether a training computes in bfloat16 on a device."""
     return (recipe.train_precision or usual_precision(device)) == "bf16"
+
+
+def _gpu_multiplies_bfloat16(device: str) -> bool:
+    """Return whether a GPU has instructions for products of bfloat16 numbers; True where there is no GPU here."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return True
+    return bool(torch.cuda.get_device_capability(device) >= (8, 0))
 
 
 def _cpu_multiplies_bfloat16() -> bool:

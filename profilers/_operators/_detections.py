@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING
 
 from latency_tables import Op, Shape
@@ -133,7 +133,7 @@ class Detections(Primitive):
             return torch.cat([boxes * there, score[:, :, None], label * there], 2)
 
 
-@lru_cache(maxsize=64)
+@cache  # captured graphs hold their addresses, not them
 def _places(levels: tuple[tuple[int, int], ...], device: str) -> tuple[torch.Tensor, ...]:
     return constant_tensors(place_boxes(levels), device)
 

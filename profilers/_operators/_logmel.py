@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -150,7 +150,7 @@ def _slice(emit: Emitter, x: str, axis: int, start: int, end: int, step: int = 1
     return emit.node("Slice", [x, *(emit.integers(f"at{value}", [value]) for value in (start, end, axis, step))])
 
 
-@lru_cache(maxsize=64)
+@cache  # captured graphs hold their addresses, not them
 def matrices_of(op: Op) -> Matrices:
     """Compute the matrices of an op from its attributes, in float64, rounded to float32."""
     half, bins = op.integer("window") // 2, _used_bins(op)
@@ -165,12 +165,12 @@ def matrices_of(op: Op) -> Matrices:
     return Matrices(cosine.astype(np.float32), sine.astype(np.float32), mel.astype(np.float32))
 
 
-@lru_cache(maxsize=64)
+@cache  # captured graphs hold their addresses, not them
 def _tensors(op: Op, device: str) -> tuple[torch.Tensor, ...]:
     return constant_tensors(matrices_of(op), device)
 
 
-@lru_cache(maxsize=64)
+@cache  # captured graphs hold their addresses, not them
 def _triangles(op: Op) -> npt.NDArray[np.float64]:
     """Return the mel bands as weights of the frequencies ``k rate / fft``, ``(fft / 2 + 1, bands)``."""
     bands, fft = op.output[1], op.integer("fft")

@@ -231,6 +231,8 @@ def pool(
     values: dict[str, AttributeValue] = {"kernel": kernels, "stride": strides, "padding": pads, "mode": mode}
     if ends != pads:
         values["end_padding"] = ends
+    if count_padding not in (0, 1):
+        raise OperatorError(f"count_padding must be 0 or 1, got {count_padding!r}")
     if count_padding and mode == "average" and max(*pads, *ends) > 0:
         values["count_padding"] = 1
     sizes = convolved_sizes(shape[1:], kernels, strides, (1,) * len(kernels), (*pads, *ends))

@@ -22,7 +22,14 @@ from profilers import (
     ops,
     random_weights,
 )
-from profilers._cuda import CudaBackend, HostRunnable, KernelRunnable, copies_in_graph, rotated_buffers
+from profilers._cuda import (
+    CudaBackend,
+    HostRunnable,
+    KernelRunnable,
+    _allows_tf32,
+    copies_in_graph,
+    rotated_buffers,
+)
 from profilers._folding import folded_graph, folded_weights
 from profilers._nvml import GpuWatch
 from profilers._operators._generic import pack_body
@@ -163,7 +170,7 @@ def test_a_quiet_gpu_gives_no_warning():
 
 
 def test_throttling_moving_clocks_and_other_users_are_told():
-    lines = watched(clocks=[1500, 1500, 900, 1500], mask=36, pids=(1,)).warnings()
+    lines = watched(clocks=[1500, 1500, 900, 1500], mask=36, pids=(1, 2)).warnings()
     assert lines[0].startswith("heat, the power limit throttled the GPU's clocks at 100% of the checks")
     assert lines[1] == "the GPU's clock changed between 900 and 1500 MHz while measuring"
     assert lines[2].startswith("other processes used the GPU")
@@ -191,15 +198,18 @@ class Held:
 def test_a_captured_graph_keeps_the_memory_that_it_reads():
     cuda = SimpleNamespace(
         CUDAGraph=lambda: SimpleNamespace(replay=lambda: None, pool=lambda: 1),
-        graph=lambda graph, pool=None: contextlib.nullcontext(),
+        graph=lambda graph, pool=None, *, stream: streams.append(stream) or contextlib.nullcontext(),
+        Stream=lambda device: f"stream of {device}",
     )
+    streams = []
     backend = CudaBackend.__new__(CudaBackend)
     backend._torch = SimpleNamespace(cuda=cuda, zeros=lambda *sizes, device: None)
-    backend._device, backend._keeper = None, None
+    backend._device, backend._keeper, backend._stream = "cuda:1", None, None
     module, inputs = Held(), [(Held(),), (Held(),)]
     kept = [weakref.ref(held) for held in (module, *(x for (x,) in inputs))]
     replay = backend._captured(module, inputs, 4)
     assert module.seen == [id(x) for (x,) in inputs] * 2
+    assert streams == ["stream of cuda:1"] * 2  # the pool's and its own: not that of the first GPU of the process
     del module, inputs
     gc.collect()
     assert all(reference() is not None for reference in kept)
@@ -371,3 +381,19 @@ def test_an_op_that_torch_cannot_compute_is_refused_and_ends_nothing(monkeypatch
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: SimpleNamespace(L2_cache_size=10))
     with pytest.raises(UnsupportedGraphError, match="no operator computes Hardmax"):
         backend.load(OpGraph.single(Op("onnx", ((4, 4),), (4, 4), attributes)))
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("tf32", True), ("ieee", False)])
+def test_whether_products_may_be_rounded_is_known_whichever_flags_a_program_has_set(precision, allowed):
+    class New:
+        """Flags of a torch in which a program has set a precision by the newer names."""
+
+        fp32_precision = precision
+        conv = SimpleNamespace(fp32_precision=precision)
+
+        @property
+        def allow_tf32(self):
+            raise RuntimeError("mixed names")
+
+    assert _allows_tf32(New()) is allowed
+    assert _allows_tf32(SimpleNamespace(allow_tf32=allowed)) is allowed

@@ -69,6 +69,9 @@ def load_boxes(spec: str | Path, *, image_size: int | None = None, seed: int = 0
         parts = _split(spec, source, seed, limit)
         size = image_size or _size_of([picture for pictures in parts.values() for picture in pictures])
         splits = _read_all(spec, parts, source.classes, size)
+    notes = [f"{what}: {count}" for what, count in sorted(source.left.items())]
+    if unknown := unlearned(parts):
+        notes.append(f"no box of the train part is of {', '.join(unknown)}: no network can learn that")
     mean, std = moments(splits["train"].images)
     return BoxData(
         spec,
@@ -76,7 +79,7 @@ def load_boxes(spec: str | Path, *, image_size: int | None = None, seed: int = 0
         **splits,
         mean=mean,
         std=std,
-        notes=tuple(f"{what}: {count}" for what, count in sorted(source.left.items())),
+        notes=tuple(notes),
     )
 
 
@@ -118,6 +121,12 @@ def _split(spec: str, source: BoxSource, seed: int, limit: int | None) -> dict[s
         parts["train"], parts[each.part] = ([whole[i] for i in indices] for indices in (kept, held))
     _require_boxes(spec, parts)
     return parts
+
+
+def unlearned(parts: Mapping[str, Sequence[Picture]]) -> list[str]:
+    """Return the classes, sorted, that the other parts hold and the train part does not."""
+    learned = _names(parts["train"])
+    return sorted(set().union(*(_names(pictures) for pictures in parts.values())) - learned)
 
 
 def _names(pictures: Sequence[Picture]) -> set[str]:

@@ -32,6 +32,11 @@ def require_squares(space: Space, data: ImageData) -> None:
                 f"space {space.name}: a network reads samples of {len(shape)} axes, those of {data.name} have "
                 f"{data.train.images.ndim - 1} ({axes}); choose another --space or --task"
             )
+        if shape[-1] == data.channels and shape[0] == shape[1]:
+            raise SpaceError(
+                f"space {space.name}: its networks read images of {'x'.join(map(str, shape))} numbers, channels last; "
+                "export the model with channels first (batch, channels, height, width)"
+            )
         if shape[-2] != shape[-1]:
             raise SpaceError(
                 f"space {space.name}: a network reads images of {shape[-1]}x{shape[-2]} pixels (width x height), but "

@@ -193,7 +193,11 @@ def test_a_class_that_a_split_or_a_limit_leaves_out_of_the_train_part_is_no_erro
             {"image_id": image["id"], "category_id": 1, "bbox": [4, 4, 8, 8]} for image in content["images"]
         ] + [first]
 
-    assert load_boxes(str(changed(root, rare)), seed=seed, limit=10).classes == ("red", "blue")
+    data = load_boxes(str(changed(root, rare)), seed=seed, limit=10)
+    assert data.classes == ("red", "blue")
+    told = "no box of the train part is of blue: no network can learn that" in data.notes
+    held = [part for part in (data.validation, data.test) if 1 in part.labels.tolist()]
+    assert told == bool(held and 1 not in data.train.labels.tolist())
 
 
 def test_corners_of_voc_count_pixels_from_one(tmp_path):

@@ -377,7 +377,9 @@ def test_a_remote_device_and_its_statistics_are_named():
     assert "p99 3.5 ms; measured with ONNX Runtime 1.19.2.dev1 on ssh://pi@board (Cortex-A76), " in slowed
     assert "fp32. At the table's speed, by which hwnas judges budgets: median 1.2 ms.\n" in slowed
     assert requirements(metadata).splitlines()[1] == "onnxruntime>=1.18"
-    predicted = "**Latency**: 1 ms predicted, not measured; its latency table was measured with ONNX Runtime"
+    predicted = (
+        "**Latency**: 1 ms predicted, not measured; its latency table was made from measurements with ONNX Runtime"
+    )
     assert predicted in page_of(metadata)
 
 

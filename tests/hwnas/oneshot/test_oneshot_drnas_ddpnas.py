@@ -189,6 +189,26 @@ def test_ddpnas_draws_every_value_in_every_sweep():
     assert likeliest(method.survivors()) == likeliest(method.distribution())
 
 
+@pytest.mark.parametrize("unit", [1.0, 1000.0])
+def test_ddpnas_prunes_the_worst_values_also_where_they_are_far_below_the_best(unit):
+    space = space_named("stairs")
+    sizes = space.cardinalities
+    column = max(range(len(sizes)), key=sizes.__getitem__)
+    worth = -unit * (1.0 + np.arange(sizes[column])[::-1])  # the first value is the worst one, by far
+    worth[1] = -50 * unit
+    for seed in range(5):
+        method, rng = make_method("ddpnas", space, epochs=12), np.random.default_rng(seed)
+        for epoch in range(12):
+            method.begin_epoch(epoch, rng)
+            judged = method.judged()
+            value = None if judged is None else float(worth[space.encode(judged)[column]])
+            method.end_epoch(epoch, value, rng)
+            alive = method.survivors()[column] > 0
+            if 0 < int(alive.sum()) < sizes[column]:
+                assert not bool(alive[1])
+                break
+
+
 @pytest.mark.parametrize("name", ["stairs", "holes"])
 def test_ddpnas_stays_within_budgets(name):
     space, costs = space_named(name), costs_of(name)

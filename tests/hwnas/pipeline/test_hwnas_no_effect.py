@@ -7,7 +7,7 @@ from cells import search, write_cells
 
 from hwnas import HwnasError
 from hwnas._cli import main
-from hwnas._pipeline._start import require_use
+from hwnas._pipeline._effect import require_effect
 from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import make_space
 
@@ -25,27 +25,43 @@ BUDGET = {"latency_ms": 4.0}
         ({"latency_statistic": "p99", "latency_column": "ms"}, "--latency-statistic p99 is of latencies that are"),
     ],
 )
-def test_options_that_change_nothing_are_refused(given, message):
+def test_options_that_change_nothing_are_refused(given, message, tmp_path):
+    settings = SearchSettings(**{"measure": "none", **given})
     with pytest.raises(HwnasError, match=message):
-        require_use(SearchSettings(**{"measure": "none", **given}), own_evaluator=False, own_space=False)
+        require_effect(settings, tmp_path)
+    (tmp_path / "trials.jsonl").write_text("{}\n")
+    require_effect(settings, tmp_path)  # a run that began so goes on
 
 
-def test_options_that_have_an_effect_are_not():
+def test_options_that_have_an_effect_are_not(tmp_path):
     for given in (
         {"low_fidelity": "naswot", "low_fidelity_design": 12},
         {"low_fidelity": "naswot", "strategy_options": {"low_fidelity_ratio": 3}},
         {"memory_statistic": "arena", "budgets": {"peak_memory_bytes": 1e6}},
         {"latency_statistic": "p99", "budgets": BUDGET},
     ):
-        require_use(SearchSettings(**given), own_evaluator=False, own_space=False)
+        require_effect(SearchSettings(**given), tmp_path)
 
 
-def test_options_of_data_need_data(tmp_path, capsys):
-    columns = ["--accuracy-column", "acc", "--latency-column", "ms", "--data-limit", "5"]
+@pytest.mark.parametrize("measure", ["none", "winners"])
+def test_latencies_of_a_column_need_no_statistic(tmp_path, measure):
+    csv, out = write_cells(tmp_path / "cells.csv"), tmp_path / "run"
+    search(csv, out, "--measure", measure, samples=4)
+    search(csv, out, "--measure", measure, samples=6)
+    assert len((out / "trials.jsonl").read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize(
+    "more",
+    [["--data-limit", "5"], ["--frames", "4"], ["--split-by", "2"]],
+    ids=lambda more: more[0],
+)
+def test_options_of_data_need_data(tmp_path, capsys, more):
+    columns = ["--accuracy-column", "acc", "--latency-column", "ms", *more]
     table = f"table:{write_cells(tmp_path / 'cells.csv')}"
     command = ["search", "--space", "nasbench201", "--evaluator", table, *columns, "--out", str(tmp_path / "run")]
     assert main(command) == 2
-    assert capsys.readouterr().err.endswith("--data-limit is of data, and this search has none; leave it out\n")
+    assert capsys.readouterr().err.endswith(f"{more[0]} is of data, and this search has none; leave it out\n")
 
 
 @pytest.mark.parametrize("samples", [1, 12])

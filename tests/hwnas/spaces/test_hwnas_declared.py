@@ -163,6 +163,7 @@ WRONG = [
     (changed("extra", value=1), "space: unknown key 'extra'; known keys: format"),
     (changed("nodes", value=...), "space: the key 'nodes' is missing; add it"),
     (changed("choices", 0, "values", value=[1, 1]), "space plain.choices[0].values: must be different values"),
+    (changed("choices", 0, "values", value=[1, 1.0]), "space plain.choices[0].values: must be different values"),
     (changed("choices", 0, "name", value="a b"), "space plain.choices[0].name: must be a name of up to 64"),
     (changed("choices", 1, "name", value="width"), "space plain.choices[1].name: 'width' is used twice"),
     (changed("choices", 0, "values", value=list(range(65))), "choices[0].values: must be a list of 1 to 64 entries"),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from derived_models import dense_block
 
 from hwnas._errors import SpaceError
 from hwnas.spaces import MixedPrecisionSpace, make_space, space_identity, with_precision
@@ -91,3 +92,12 @@ def test_a_node_that_belongs_to_no_block_is_an_error():
     space = MixedPrecisionSpace(Unnamed(resolution=8, width=0.5))
     with pytest.raises(SpaceError, match="the node other is in none of its terms"):
         space.graph(space.decode([0] * len(space.choices)))
+
+
+def test_shared_weights_are_used_like_those_of_the_float_form():
+    inner = make_space("derived", graph=dense_block(layers=2))
+    space = MixedPrecisionSpace(inner)
+    for arch in inner.sample(20, np.random.default_rng(0)):
+        mixed = space.decode(space.with_float_blocks([inner.encode(arch)])[0])
+        assert space.weight_segments(mixed) == inner.weight_segments(arch)
+    assert any(inner.weight_segments(arch) for arch in inner.sample(20, np.random.default_rng(0)))

@@ -118,6 +118,10 @@ def test_the_native_format_follows_the_instructions(monkeypatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: facts, raising=False)
     assert native_precision("cpu") == "fp32"
     assert native_precision("cuda:1") == "bf16"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for capability, format_ in (((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, found=capability: found)
+        assert native_precision("cuda:1") == format_
     facts["avx512_bf16"] = True
     assert native_precision("cpu") == "bf16"
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
