@@ -71,11 +71,7 @@ class Comparison:
     @property
     def budgets(self) -> list[Mapping[str, float]]:
         """The budgets of all runs, each once."""
-        distinct: list[Mapping[str, float]] = []
-        for compared in self.runs:
-            if dict(compared.past.run.settings.budgets) not in distinct:
-                distinct.append(dict(compared.past.run.settings.budgets))
-        return distinct
+        return [*_budgets_of([compared.past for compared in self.runs])]
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-able data."""
@@ -229,9 +225,24 @@ def _notes(names: Sequence[str], pasts: Sequence[PastRun]) -> list[str]:
                 f"{name}: {unknown} of its trials count for nothing here: they were evaluated before it had this "
                 "budget, and their cost is not in the journal; report.html and pareto.json of the run do count them"
             )
+        for budgets in _budgets_of(pasts):
+            if budgets != dict(past.run.settings.budgets) and (unknown := past.unknown(budgets)):
+                notes.append(
+                    f"{name}: whether {unknown} of its trials keep {_written(budgets)} is not in its journal; only "
+                    "costs that a run minimises or limits are"
+                )
         if (record := one_shot_training(past.run)) is not None:
             notes.append(f"{name} trained before its trials, which the seconds leave out: {record.cost_line}")
     return notes
+
+
+def _budgets_of(pasts: Sequence[PastRun]) -> list[dict[str, float]]:
+    """Return the budgets of runs, each once."""
+    distinct: list[dict[str, float]] = []
+    for past in pasts:
+        if dict(past.run.settings.budgets) not in distinct:
+            distinct.append(dict(past.run.settings.budgets))
+    return distinct
 
 
 def _training(past: PastRun) -> dict[str, Any] | None:

@@ -87,6 +87,28 @@ def unchanged(t: Translation, node: onnx.NodeProto) -> bool:
     return t.alias(node)
 
 
+@rule("Expand")
+def factors(t: Translation, node: onnx.NodeProto) -> bool:
+    """Leave out what repeats one number a channel over the places of a map, where only products with maps read it."""
+    output, source = node.output[0], node.input[0]
+    shape = t.output_shape(node)
+    if shape is None or not t.is_sample(source) or t.shape(source) != (shape[0], *(1,) * (len(shape) - 1)):
+        return False
+    readers = t.file.readers.get(output, [])
+    products = [reader for reader in readers if reader is not None and reader.op_type == "Mul"]
+    if not products or len(products) != len(readers):
+        return False
+    for reader in products:
+        others = [name for name in reader.input if name != output]
+        if len(others) != 1 or t.constant(others[0]) is not None or t.shape(others[0]) != shape:
+            return False
+        producer = t.producer(others[0])
+        if producer is not None and producer.op_type == "Expand":
+            return False
+    t.sources[output] = source
+    return t.alias(node)
+
+
 @rule("Add", "Sum")
 def addition(t: Translation, node: onnx.NodeProto) -> bool:
     """Write the sum of two tensors of one shape."""
@@ -102,12 +124,13 @@ def product(t: Translation, node: onnx.NodeProto) -> bool:
     shape = t.output_shape(node)
     if shape is None or len(node.input) != 2 or not all(map(t.is_sample, node.input)):
         return False
-    for x, other in (tuple(node.input), tuple(reversed(node.input))):
+    first, second = (t.sources.get(name, name) for name in node.input)
+    for x, other in ((first, second), (second, first)):
         if t.shape(x) == shape and t.shape(other) == (shape[0], *(1,) * (len(shape) - 1)) != shape and len(shape) > 1:
             return t.write(node, ops.scale(shape), x, other)
-    if t.shape(node.input[0]) != t.shape(node.input[1]):
+    if t.shape(first) != t.shape(second):
         return False
-    return t.write(node, ops.mul(shape), *node.input)
+    return t.write(node, ops.mul(shape), first, second)
 
 
 @rule("MaxPool", "AveragePool")

@@ -59,6 +59,7 @@ class Translation:
         self._grouped: set[int] = set()
         self._producers = {name: node for node in file.nodes for name in node.output if name}
         self._positions = {id(node): place for place, node in enumerate(file.nodes)}
+        self.sources: dict[str, str] = {}
         self._computed = set(file.inputs)
         for node in file.nodes:
             if any(name in self._computed for name in node.input):
@@ -197,7 +198,8 @@ class Translation:
 
     def alias(self, node: onnx.NodeProto) -> bool:
         """Leave a node out: its first output is its first input."""
-        self._aliased.add(self.names[node.input[0]])
+        if len(self.file.readers.get(node.input[0], [])) > 1:  # a layer that is extended would change what others read
+            self._aliased.add(self.names[node.input[0]])
         self.names[node.output[0]] = self.names[node.input[0]]
         return True
 

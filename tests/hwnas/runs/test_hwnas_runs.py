@@ -195,6 +195,14 @@ def test_trials_from_before_a_budget_are_said_to_count_for_nothing(folder, capsy
     assert note.startswith("note: b: 3 of its trials count for nothing here: they were evaluated before it had this")
 
 
+def test_that_a_journal_does_not_know_the_budget_of_another_run_is_said(csv, folder, tmp_path, capsys):
+    out = search(csv, tmp_path / "p", "--params-budget", "1M", samples=12)
+    assert main(["compare", str(folder / "deep" / "a"), str(out)]) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if "is not in its journal" in line]
+    assert len(notes) == 1
+    assert notes[0].startswith("note: a: whether 25 of its trials keep latency 8 ms, params 1M is not in its journal")
+
+
 def test_names_tell_runs_apart(tmp_path):
     assert short_names([tmp_path / "x" / "run", tmp_path / "y" / "run"]) == ["x/run", "y/run"]
     assert short_names([tmp_path / "a", tmp_path / "b"]) == ["a", "b"]

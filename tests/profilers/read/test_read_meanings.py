@@ -50,6 +50,45 @@ def test_nodes_that_do_nothing_are_left_out(name):
     assert not read.generic
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_factor_behind_a_node_that_does_nothing_belongs_to_the_layer_that_it_alone_reads(beside):
+    file = File(*S)
+    layer = file.add("Conv", "x", file.draw(4, 8, 1, 1), file.draw(4))
+    y = file.add("Mul", file.add("Identity", layer), file.draw(1, 4, 1, 1))
+    read = checked(file.model(file.add("Add", y, layer) if beside else file.add("Relu", y)))
+    assert kinds(read) == (["conv", "norm", "add"] if beside else ["conv", "activation"])
+
+
+def repeated(file, x="x"):
+    """One number a channel, repeated over the places of a map: ``y.expand_as(x)``."""
+    return file.add("Expand", file.add("GlobalAveragePool", x), np.array(S))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_factors_that_are_repeated_over_a_map_scale_its_channels(first):
+    file = File(*S)
+    factors = repeated(file)
+    read = checked(file.model(file.add("Mul", *((factors, "x") if first else ("x", factors)))))
+    assert kinds(read) == ["global_pool", "scale"]
+    assert not read.generic
+
+
+REPEATED = {
+    "squared": lambda file: file.add("Mul", (e := repeated(file)), e),
+    "two of them": lambda file: file.add("Mul", repeated(file), repeated(file, file.add("Relu", "x"))),
+    "with a constant": lambda file: file.add("Mul", repeated(file), file.draw(*S)),
+    "in a sum": lambda file: file.add("Add", "x", repeated(file)),
+    "and read beside": lambda file: file.add("Add", file.add("Mul", "x", (e := repeated(file))), e),
+    "at the end": lambda file: repeated(file),
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_numbers_that_are_repeated_for_anything_else_keep_their_meaning(name):
+    file = File(*S)
+    checked(file.model(REPEATED[name](file)))
+
+
 def test_a_padding_that_moves_the_values_is_not_left_out():
     file = File(*S)
     read = checked(file.model(file.add("Pad", "x", np.array([0, 0, 1, 0, 0, 0, -1, 0]))))
