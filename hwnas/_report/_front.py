@@ -29,6 +29,7 @@ from hwnas._runs._delivered import (
 )
 from hwnas._runs._front import keeps
 from hwnas._runs._metrics import value_of
+from hwnas._runs._options import default
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import Space
@@ -85,7 +86,9 @@ def front_data(
         original: The model that the search started from; None for none.
     """
     compared, values = compared_by(networks)
-    budgets = run.settings.budgets
+    budgets = dict(run.settings.budgets)
+    if run.settings.memory_statistic != default("memory_statistic"):
+        budgets.pop(MEMORY.key, None)  # it binds the arena, and the axis is that of live memory
     delivered = {int(network["trial"]) for network in networks if "trial" in network}
     others = [t for t in trials if t.ok and not t.low_fidelity and t.number not in delivered]
     same = compared == metric or not networks

@@ -41,8 +41,9 @@ const plot = (() => {
       at: (pixel) => {
         const share = Math.min(1, Math.max(0, (pixel - from) / (to - from)));
         const value = log ? low * (high / low) ** share : low + share * (high - low);
+        if (log || high <= low) return Math.min(high, Math.max(low, Number(value.toPrecision(4))));
         const step = 10 ** Math.floor(Math.log10((high - low) / 1000)); // four digits of the range, not of the value
-        return Math.min(high, Math.max(low, log ? Number(value.toPrecision(4)) : Math.round(value / step) * step));
+        return Number((Math.round(value / step) * step).toPrecision(12));
       },
     };
   }

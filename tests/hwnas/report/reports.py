@@ -24,7 +24,7 @@ SPACE = space_of(TINY)
 COSTS = SpaceCosts(SPACE, TINY)
 
 
-def make_report(path, samples=40, batch=10, budgets=None, deliver=lambda entries: None):
+def make_report(path, samples=40, batch=10, budgets=None, deliver=lambda entries: None, **more):
     """A run of random trials whose accuracy grows with MACs, with its report.
 
     Args:
@@ -33,6 +33,7 @@ def make_report(path, samples=40, batch=10, budgets=None, deliver=lambda entries
         batch: How many are proposed at a time.
         budgets: Of the run, after the search.
         deliver: Changes the entries of ``pareto.json``, as a delivery would.
+        more: Further settings of the run.
     """
     problem = make_problem(SPACE, {"latency_ms": COSTS.latency_ms}, ["latency"], {"latency_ms": 1.0})
     study = Study(problem, make_strategy("random"), seed=0, initial=batch, batch=batch)
@@ -41,7 +42,7 @@ def make_report(path, samples=40, batch=10, budgets=None, deliver=lambda entries
             macs = float(COSTS.cost("macs")(np.array([proposal.codes]))[0])
             study.tell(proposal.number, {"accuracy": 1 - 3e4 / macs})
     budgets = budgets or {"latency_ms": 1.0}
-    settings = SearchSettings(strategy="random", budgets=budgets, samples=samples, data="x" * 150)
+    settings = SearchSettings(strategy="random", budgets=budgets, samples=samples, data="x" * 150, **more)
     run = create_run(path, settings, {"space": {"name": SPACE.name, **SPACE.settings}})
     shutil.copy(TINY.source, path / "table.json")
     journal = TrialJournal(path / "trials.jsonl")

@@ -85,6 +85,16 @@ def test_the_front_shows_what_pareto_holds(reported):
     assert all(t["costs"]["latency_ms"] == values[t["number"]] for t in data["trials"])
 
 
+@pytest.mark.parametrize(("statistic", "budget"), [("live", 4096.0), ("arena", None)])
+def test_a_budget_of_the_arena_is_no_budget_of_live_memory(tmp_path, statistic, budget):
+    run, study = make_report(
+        tmp_path / "run", 30, budgets={"peak_memory_bytes": 4096.0}, deliver=measured, memory_statistic=statistic
+    )
+    data = front_data(run, run.pareto(), study.trials, SPACE, DEFAULT_METRIC)
+    (axis,) = [axis for axis in data["axes"] if axis["key"] == "peak_memory_bytes"]
+    assert axis["budget"] == budget
+
+
 def test_a_page_names_nothing_elsewhere_and_runs_one_script(reported):
     text = text_of(reported)
     found = Elements(text)
