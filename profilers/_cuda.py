@@ -15,10 +15,11 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
 
-from latency_tables import Op, OpGraph
+from latency_tables import Op, OpGraph, Shape
 from profilers._backend import Backend
 from profilers._energy import NvmlCounter
 from profilers._errors import (
@@ -76,6 +77,10 @@ class EventClock:
             self._stop.record()
             self._stop.synchronize()
         return float(self._start.elapsed_time(self._stop)) * 1e-3
+
+
+class _Buffers(list[Inputs]):
+    """Rotated buffers of a network's inputs, kept as long as a loaded graph reads them."""
 
 
 def _allows_tf32(flags: Any) -> bool:
@@ -207,6 +212,7 @@ class CudaBackend(Backend):
         self._clock: Clock = EventClock(index)
         self._keeper: Any = None
         self._stream: Any = None
+        self._buffers: WeakValueDictionary[tuple[Shape, ...], _Buffers] = WeakValueDictionary()
         self._uuid = str(torch.cuda.get_device_properties(index).uuid)
         self._watch = GpuWatch(self._uuid)
 
@@ -269,7 +275,7 @@ class CudaBackend(Backend):
             module = self._module(graph, weights)
             inputs = self._inputs(graph)
             with torch.cuda.device(self.index), torch.inference_mode(), chosen_convolutions():
-                launches = [self._launcher(module, x) for x in inputs]
+                launches = [self._launcher(module, inputs, number) for number in range(len(inputs))]
                 for _ in range(3):  # the first run loads the kernels
                     launches[0]()
                 torch.cuda.synchronize()
@@ -306,7 +312,16 @@ class CudaBackend(Backend):
         return tensor if memory_format is None else tensor.to(memory_format=memory_format)
 
     def _inputs(self, graph: OpGraph) -> list[Inputs]:
-        """Make random values of the network's inputs, one tuple for each rotated buffer."""
+        """Return random values of the network's inputs, one tuple for each rotated buffer.
+
+        Loaded graphs whose inputs have equal shapes share them: nothing writes to them.
+        """
+        shapes = tuple(shape for _, shape in graph.inputs)
+        if (shared := self._buffers.get(shapes)) is None:
+            self._buffers[shapes] = shared = self._drawn_inputs(graph)
+        return shared
+
+    def _drawn_inputs(self, graph: OpGraph) -> _Buffers:
         torch = self._torch
         properties = torch.cuda.get_device_properties(self.index)
         wide = getattr(torch, self.dtype)
@@ -318,15 +333,15 @@ class CudaBackend(Backend):
             values = rng.standard_normal((count, self.batch, *shape), dtype=np.float32)
             tensors = [torch.from_numpy(value).to(device=self._device, dtype=wide) for value in values]
             columns.append([self._channels_last(x) for x in tensors] if self.channels_last else tensors)
-        return list(zip(*columns, strict=True))
+        return _Buffers(zip(*columns, strict=True))
 
-    def _launcher(self, module: torch.nn.Module, inputs: Inputs) -> Callable[[], None]:
-        """Return a function that launches one inference of `inputs`."""
+    def _launcher(self, module: torch.nn.Module, inputs: Sequence[Inputs], number: int) -> Callable[[], None]:
+        """Return a function that launches one inference of a rotated buffer."""
         torch = self._torch
 
         def launch() -> None:
             with torch.inference_mode():
-                module(*inputs)
+                module(*inputs[number])
 
         return launch
 

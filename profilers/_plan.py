@@ -14,7 +14,7 @@ from profilers._backend import Backend
 from profilers._cache_curve import CachePair, design_cache_pairs, typical_working_bytes
 from profilers._design import Probe, design_probes
 from profilers._division import Cores
-from profilers._errors import OperatorError, UnsupportedGraphError
+from profilers._errors import DeviceMemoryError, OperatorError, UnsupportedGraphError
 from profilers._executed import Fusion, executed_graph, fusion_of
 from profilers._operators import _make as ops
 from profilers._timing import REFERENCE_OP, Runnable, second_pass_name
@@ -219,9 +219,14 @@ def load_plan(plan: Plan, backend: Backend, targets: Sequence[Op]) -> tuple[Plan
 
     Raises:
         UnsupportedGraphError: A graph cannot be executed although each of its ops can.
+        DeviceMemoryError: They need more memory than the device has.
     """
     try:
         return plan, plan.load_probes(backend, 1)
+    except DeviceMemoryError:
+        raise DeviceMemoryError(
+            "the GPU has too little memory for all graphs of the profile at once; choose a smaller batch or space"
+        ) from None
     except UnsupportedGraphError:
         refused = _refused_ops(backend, targets)
         if not refused:

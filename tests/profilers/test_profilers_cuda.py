@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import math
+import typing
 import weakref
 from functools import partial
 from types import SimpleNamespace
@@ -33,6 +34,7 @@ from profilers._cuda import (
 from profilers._folding import folded_graph, folded_weights
 from profilers._nvml import GpuWatch
 from profilers._operators._generic import pack_body
+from profilers._plan import load_plan
 
 
 class FakeClock:
@@ -244,12 +246,13 @@ def test_inputs_of_every_rank_are_fed(name, channels_last, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(L2_cache_size=10_000))
     backend, graph = CudaBackend.__new__(CudaBackend), any_rank()[name]
     backend._torch, backend._device, backend.index, backend.batch = torch, torch.device("cpu"), 0, 2
-    backend.dtype, backend.channels_last = "float32", channels_last
+    backend.dtype, backend.channels_last, backend._buffers = "float32", channels_last, weakref.WeakValueDictionary()
     module, inputs = backend._module(graph, random_weights(graph)), backend._inputs(graph)
     assert [tuple(x.shape) for x in inputs[0]] == [(2, *shape) for _, shape in graph.inputs]
     assert len(inputs) == rotated_buffers(8 * sum(math.prod(shape) for _, shape in graph.inputs), 10_000)
-    for values in inputs:
-        backend._launcher(module, values)()
+    assert backend._inputs(graph) is inputs  # another graph of such inputs shares them
+    for number in range(len(inputs)):
+        backend._launcher(module, inputs, number)()
     plain = GraphModule(graph, random_weights(graph)).eval()
     with torch.inference_mode():
         torch.testing.assert_close(module(*inputs[0]), plain(*inputs[0]), rtol=1e-4, atol=1e-4)
@@ -377,6 +380,7 @@ def test_an_op_that_torch_cannot_compute_is_refused_and_ends_nothing(monkeypatch
     backend._torch, backend.index, backend.mode, backend.dtype = torch, 0, "host", "float32"
     backend.channels_last, backend.batch, backend._device = False, 1, torch.device("cpu")
     backend._clock, backend._watch = FakeClock(), SimpleNamespace(look=lambda: None)
+    backend._buffers = weakref.WeakValueDictionary()
     monkeypatch.setattr("torch.cuda.device", lambda index: contextlib.nullcontext())
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: SimpleNamespace(L2_cache_size=10))
     with pytest.raises(UnsupportedGraphError, match="no operator computes Hardmax"):
@@ -397,3 +401,14 @@ def test_whether_products_may_be_rounded_is_known_whichever_flags_a_program_has_
 
     assert _allows_tf32(New()) is allowed
     assert _allows_tf32(SimpleNamespace(allow_tf32=allowed)) is allowed
+
+
+def test_too_little_memory_for_all_graphs_is_no_op_that_is_refused():
+    class Large:
+        networks: typing.ClassVar = {}
+
+        def load_probes(self, backend, number):
+            raise DeviceMemoryError("the GPU has too little memory for the graph at this batch size")
+
+    with pytest.raises(DeviceMemoryError, match="for all graphs of the profile at once; choose a smaller batch"):
+        load_plan(Large(), None, [])
