@@ -70,8 +70,9 @@ def shape_to_load(task: Task, shapes: Iterable[Shape]) -> Shape:
         task: Gives the samples.
         shapes: What the networks read.
     """
-    largest = max(shapes, key=math.prod)
-    return min(largest, task.input_shape, key=math.prod) if len(task.input_shape) == len(largest) else largest
+    largest, own = max(shapes, key=math.prod), task.input_shape
+    smaller = len(own) == len(largest) and all(here <= there for here, there in zip(own, largest, strict=True))
+    return own if smaller else largest
 
 
 def fixed_sample(task: Task, count: int) -> IntArray:
