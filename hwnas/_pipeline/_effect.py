@@ -51,5 +51,5 @@ def has_trials(out: Path) -> bool:
     """Return whether a folder holds a run with trials."""
     try:
         return (out / JOURNAL).stat().st_size > 0
-    except OSError:
+    except (OSError, ValueError):  # a name that is no text is refused later
         return False

@@ -67,6 +67,8 @@ VALUES = {
     "workers": "2",
 }
 NEEDS = {
+    "low_fidelity_design": {"low_fidelity": "naswot"},
+    "memory_statistic": {"memory_budget": "64k"},
     "accuracy_column": {"evaluator": "table:x.csv"},
     "halving": {"evaluator": "train"},
     "goal": {"latency_budget": "250us"},
