@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from cells import search, write_cells
+from cells import search
 
 from hwnas import HwnasError
 from hwnas._cli import main
@@ -44,8 +44,8 @@ def test_options_that_have_an_effect_are_not(tmp_path):
 
 
 @pytest.mark.parametrize("measure", ["none", "winners"])
-def test_latencies_of_a_column_need_no_statistic(tmp_path, measure):
-    csv, out = write_cells(tmp_path / "cells.csv"), tmp_path / "run"
+def test_latencies_of_a_column_need_no_statistic(csv, tmp_path, measure):
+    out = tmp_path / "run"
     search(csv, out, "--measure", measure, samples=4)
     search(csv, out, "--measure", measure, samples=6)
     assert len((out / "trials.jsonl").read_text().splitlines()) == 6
@@ -56,10 +56,10 @@ def test_latencies_of_a_column_need_no_statistic(tmp_path, measure):
     [["--data-limit", "5"], ["--frames", "4"], ["--split-by", "2"]],
     ids=lambda more: more[0],
 )
-def test_options_of_data_need_data(tmp_path, capsys, more):
+def test_options_of_data_need_data(csv, tmp_path, capsys, more):
     columns = ["--accuracy-column", "acc", "--latency-column", "ms", *more]
-    table = f"table:{write_cells(tmp_path / 'cells.csv')}"
-    command = ["search", "--space", "nasbench201", "--evaluator", table, *columns, "--out", str(tmp_path / "run")]
+    command = ["search", "--space", "nasbench201", "--evaluator", f"table:{csv}", *columns, "--samples", "2"]
+    command += ["--out", str(tmp_path / "run")]
     assert main(command) == 2
     assert capsys.readouterr().err.endswith(f"{more[0]} is of data, and this search has none; leave it out\n")
 
@@ -83,7 +83,3 @@ def space_rows(space, count):
 
     drawn = space.sample(20 * count, np.random.default_rng(0))
     return [space.encode(arch) for arch in dict.fromkeys(drawn)][:count]
-
-
-def test_the_usual_search_is_unchanged(tmp_path):
-    assert (search(write_cells(tmp_path / "cells.csv"), tmp_path / "run", samples=4) / "pareto.json").exists()
