@@ -14,6 +14,8 @@ THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0.0, 1.0, 101)
 X1, Y1, X2, Y2, SCORE, LABEL = range(6)
 """Columns of detections; targets have the same, with whether a box is a crowd in place of the score."""
+MOST = 100
+"""Detections of one class in one image that count."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,14 @@ def overlaps(detections: FloatArray, boxes: FloatArray, crowd: BoolArray) -> Flo
 def match(detections: FloatArray, boxes: FloatArray, crowd: BoolArray) -> Matches:
     """Give each detection of one class in one image the best box that no better detection has taken.
 
+    Detections beyond the best `MOST` do not count, as in COCO's evaluation.
+
     Args:
         detections: ``(d, 5)``: corners and score.
         boxes: ``(g, 4)``: corners.
         crowd: ``(g,)``.
     """
-    ranked = detections[np.argsort(-detections[:, SCORE], kind="stable")]
+    ranked = detections[np.argsort(-detections[:, SCORE], kind="stable")][:MOST]
     order = np.argsort(crowd, kind="stable")  # crowds last: a detection lies in one where it has found no box
     boxes, crowd = boxes[order], crowd[order]
     count, single = len(THRESHOLDS), int((~crowd).sum())

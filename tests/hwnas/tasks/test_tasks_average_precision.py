@@ -39,6 +39,13 @@ def test_classes_without_boxes_do_not_count():
     assert scored([[[*BOX, 0.9, 1], [0.2, 0.2, 0.3, 0.3, 0.8, 0]]], target, 3) == pytest.approx((1.0, 1.0))
 
 
+@pytest.mark.parametrize(("better", "value"), [(99, 1 / 100), (100, 0.0)])
+def test_a_hundred_detections_of_a_class_in_an_image_count(better, value):
+    target = [[[*BOX, 0, 0]]]
+    rows = [[[0.7, 0.7, 0.8, 0.8, 0.9 - place / 1e3, 0] for place in range(better)] + [[*BOX, 0.1, 0]]]
+    assert scored(rows, target)[0] == pytest.approx(value, abs=1e-6)
+
+
 def drawn(rng, images, classes):
     """Draw boxes with crowds, and detections near them with equal scores among them."""
     targets = np.zeros((images, 8, 6))
