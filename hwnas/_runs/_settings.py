@@ -263,7 +263,12 @@ def require_budgets(budgets: object) -> Mapping[str, float]:
         ValueError: They are none.
     """
     if not isinstance(budgets, Mapping) or not all(
-        isinstance(key, str) and cost_of_key(key) is not None and is_bound(value) for key, value in budgets.items()
+        isinstance(key, str) and is_bound(value) for key, value in budgets.items()
     ):
         raise ValueError(f"{budgets!r} are not budgets")
+    for key in budgets:
+        if cost_of_key(key) is None:
+            raise ValueError(
+                f"the cost {key[:60]!r} of its budgets is not known here; install the plug-in that adds it"
+            )
     return budgets

@@ -90,6 +90,7 @@ def test_a_run_of_a_cost_that_is_no_longer_installed_is_one_line(plugin, csv, tm
     assert main(["export", str(out)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("hwnas: error: the run's settings cannot be read: ")
+    assert line.endswith("of its budgets is not known here; install the plug-in that adds it")
 
 
 def test_an_unreachable_budget_names_the_option_of_the_cost(plugin, csv, tmp_path, capsys):
