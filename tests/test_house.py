@@ -244,6 +244,12 @@ def run_python(code, cwd, **environment):
     )
 
 
+def require_success(code, cwd):
+    """Run code that uses this checkout; it must end without an error."""
+    result = run_python(code, cwd, PYTHONPATH=str(ROOT))
+    assert result.returncode == 0, result.stderr
+
+
 WRITERS = {
     "latency_tables/_files.py",  # the one writer
     "hwnas/_cli/_streams.py",  # standard streams, no files
@@ -360,8 +366,7 @@ def test_a_search_on_a_benchmark_table_needs_no_torch(tmp_path):
         "assert main(['search', *options]) == 0\n"
         "assert not {'torch', 'botorch', 'pymoo'} & set(sys.modules)"
     )
-    result = run_python(code, tmp_path, PYTHONPATH=str(ROOT))
-    assert result.returncode == 0, result.stderr
+    require_success(code, tmp_path)
 
 
 def test_pricing_and_profiling_on_a_cpu_need_no_torch(tmp_path):
@@ -375,8 +380,7 @@ def test_pricing_and_profiling_on_a_cpu_need_no_torch(tmp_path):
         "assert main(['predict', 'table.json', arch]) == 0\n"
         "assert not {'torch', 'botorch', 'sklearn', 'pymoo'} & set(sys.modules)"
     )
-    result = run_python(code, tmp_path, PYTHONPATH=str(ROOT))
-    assert result.returncode == 0, result.stderr
+    require_success(code, tmp_path)
 
 
 def test_a_wheel_holds_the_four_packages_and_nothing_else(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hwnas._costs._cost import MEMORY
 from hwnas._errors import HwnasError
-from hwnas._runs._journal import JOURNAL
+from hwnas._runs._journal import has_trials
 from hwnas._runs._options import DEFAULT_STATISTIC, default
 from hwnas._runs._settings import SearchSettings
 
@@ -45,11 +45,3 @@ def require_effect(settings: SearchSettings, out: Path) -> None:
             f"--latency-statistic {settings.latency_statistic} is of latencies that are measured or predicted; "
             "--latency-column takes them as they are: leave one of them out"
         )
-
-
-def has_trials(out: Path) -> bool:
-    """Return whether a folder holds a run with trials."""
-    try:
-        return (out / JOURNAL).stat().st_size > 0
-    except (OSError, ValueError):  # a name that is no text is refused later
-        return False

@@ -12,7 +12,6 @@ import numpy as np
 from hwnas._costs._soundness import require_json, require_sound
 from hwnas._devices._make import make_backend
 from hwnas._errors import HwnasError
-from hwnas._pipeline._effect import has_trials
 from hwnas._pipeline._final_recipe import require_finalizable
 from hwnas._pipeline._oneshot import require_one_shot
 from hwnas._pipeline._oneshot_strategy import OneShotStrategy
@@ -22,6 +21,7 @@ from hwnas._pipeline._setup import SearchInputs
 from hwnas._pipeline._start import Start, require_use, resolve_start
 from hwnas._pipeline._strategies import make_strategy
 from hwnas._pipeline._train_precision import TRAINS, recipe_changes, training_device
+from hwnas._runs._journal import has_trials
 from hwnas._runs._metrics import metric_facts
 from hwnas._runs._settings import SearchSettings
 from hwnas.evaluators import Evaluator, make_evaluator, require_current

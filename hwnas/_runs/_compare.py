@@ -71,7 +71,7 @@ class Comparison:
     @property
     def budgets(self) -> list[Mapping[str, float]]:
         """The budgets of all runs, each once."""
-        return [*_budgets_of([compared.past for compared in self.runs])]
+        return _budgets_of([compared.past for compared in self.runs])
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-able data."""
@@ -219,13 +219,14 @@ def _notes(names: Sequence[str], pasts: Sequence[PastRun]) -> list[str]:
         if len(set(values)) > 1:
             texts = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
             notes.append(f"the runs differ in {fact}: {texts}")
+    asked = _budgets_of(pasts)
     for name, past in zip(names, pasts, strict=True):
         if unknown := past.unknown(past.run.settings.budgets):
             notes.append(
                 f"{name}: {unknown} of its trials count for nothing here: they were evaluated before it had this "
                 "budget, and their cost is not in the journal; report.html and pareto.json of the run do count them"
             )
-        for budgets in _budgets_of(pasts):
+        for budgets in asked:
             if budgets != dict(past.run.settings.budgets) and (unknown := past.unknown(budgets)):
                 notes.append(
                     f"{name}: whether {unknown} of its trials keep {_written(budgets)} is not in its journal; only "
@@ -236,9 +237,9 @@ def _notes(names: Sequence[str], pasts: Sequence[PastRun]) -> list[str]:
     return notes
 
 
-def _budgets_of(pasts: Sequence[PastRun]) -> list[dict[str, float]]:
+def _budgets_of(pasts: Sequence[PastRun]) -> list[Mapping[str, float]]:
     """Return the budgets of runs, each once."""
-    distinct: list[dict[str, float]] = []
+    distinct: list[Mapping[str, float]] = []
     for past in pasts:
         if dict(past.run.settings.budgets) not in distinct:
             distinct.append(dict(past.run.settings.budgets))

@@ -25,6 +25,14 @@ _MOST = 1e300
 _T = TypeVar("_T")
 
 
+def has_trials(out: Path) -> bool:
+    """Return whether a folder holds a run with trials."""
+    try:
+        return (out / JOURNAL).stat().st_size > 0
+    except (OSError, ValueError):  # a name that is no text is refused later
+        return False
+
+
 @dataclass(frozen=True)
 class TrialRecord:
     """One finished trial, as a line of the journal holds it.

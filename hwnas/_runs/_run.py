@@ -12,7 +12,7 @@ from typing import Any
 
 from hwnas._errors import RunError
 from hwnas._runs._entries import file_of_run, require_networks
-from hwnas._runs._journal import JOURNAL, TrialJournal
+from hwnas._runs._journal import JOURNAL, TrialJournal, has_trials
 from hwnas._runs._phases import Phase, phases_at, read_phases
 from hwnas._runs._place import require_place
 from hwnas._runs._record import SETTINGS, read_record, unreadable, write_record
@@ -118,8 +118,7 @@ class Run:
 
     def has_trials(self) -> bool:
         """Return whether a trial has been written."""
-        journal = self.path / JOURNAL
-        return journal.exists() and journal.stat().st_size > 0
+        return has_trials(self.path)
 
     def keeps(self, name: str) -> bool:
         """Return whether a file of the run belongs to its trials.

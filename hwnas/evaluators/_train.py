@@ -76,9 +76,9 @@ class TrainEvaluator(Evaluator, Trainer):
         if halving is not None and (type(halving) is not int or halving < 2):
             raise EvaluatorError(f"evaluator train: halving must be an integer of at least 2, got {halving!r}")
         if recipe.small_epochs:
-            from hwnas.training import computed_graphs
+            from hwnas.training import require_readable
 
-            computed_graphs(space.graph(space.sample(1, np.random.default_rng(0))[0]), recipe)  # can they read them?
+            require_readable(space, recipe)
         self.space, self.task, self.recipe = space, task, recipe
         self.precision = checked_precision(self.name, precision)
         self.metric = metric_at(task.metric, precision)

@@ -14,6 +14,7 @@ from hwnas.spaces._base import Choice, Value
 from hwnas.spaces._checked_json import Checked, shown
 from hwnas.spaces._choice_graph import Alternative, ChoiceGraph, Extent, Make, follow, takes_all_shapes
 from hwnas.spaces._expression import MOST_EXTENT, Expression, Surroundings, read_expression
+from hwnas.spaces._several import are_different
 from latency_tables import GraphError, Op, Shape, read_json
 from profilers import ProfilerError, ops, parts_of, primitive_of
 
@@ -113,7 +114,7 @@ class _Reader:
         for item in content["choices"].items(MOST_CHOICES):
             item.keys(required=("name", "values"))
             values = tuple(value.scalar() for value in item["values"].items(MOST_VALUES))
-            if min(len(set(map(str, values))), len(set(values))) != len(values):  # 1 and 1.0 are one value
+            if not are_different(values):
                 raise item["values"].error("must be different values")
             name = item["name"].name()
             if name in self.choices:

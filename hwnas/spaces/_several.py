@@ -11,6 +11,12 @@ T = TypeVar("T", int, float)
 _MOST_VALUES = 32
 
 
+def are_different(values: Sequence[object]) -> bool:
+    """Return whether no two values are the same number or the same text: 1 and 1.0 are one value."""
+    numbers = [value for value in values if isinstance(value, (int, float))]
+    return len(set(map(str, values))) == len(values) and len(set(numbers)) == len(numbers)
+
+
 def several(space: str, name: str, given: T | Sequence[T] | None, default: tuple[T, ...]) -> tuple[T, ...]:
     """Return the values of a setting that takes one number or several.
 
@@ -26,11 +32,7 @@ def several(space: str, name: str, given: T | Sequence[T] | None, default: tuple
     if given is None:
         return default
     values = tuple(given) if isinstance(given, (list, tuple)) else (given,)
-    if (
-        not 1 <= len(values) <= _MOST_VALUES
-        or len(set(map(str, values))) != len(values)
-        or (all(isinstance(value, (int, float)) for value in values) and len(set(values)) != len(values))
-    ):
+    if not 1 <= len(values) <= _MOST_VALUES or not are_different(values):
         raise SpaceError(f"space {space}: {name} must be 1 to {_MOST_VALUES} different values, got {str(given)[:40]}")
     return values
 

@@ -11,7 +11,7 @@ from hwnas.training._start._digest import weights_digest
 if TYPE_CHECKING:
     from hwnas.training._derived import fitted, taylor_scores, with_norm_statistics
     from hwnas.training._loop import compute_threads, cycle_of, learning_rate, make_optimizer
-    from hwnas.training._network import computed_graphs, train_network
+    from hwnas.training._network import computed_graphs, require_readable, train_network
     from hwnas.training._precision import computing, native_precision, usual_precision
     from hwnas.training._quantized import quantized, score_quantized
     from hwnas.training._score import OnnxNetwork, judge_onnx, score_network, score_onnx
@@ -48,6 +48,7 @@ _LAZY = {
     "score_quantized": "_quantized",
     "taylor_scores": "_derived",
     "computed_graphs": "_network",
+    "require_readable": "_network",
     "train_network": "_network",
     "train_supernet": "_supernet_training",
     "usual_precision": "_precision",
@@ -80,6 +81,7 @@ __all__ = [
     "quantized",
     "read_weights",
     "recipe_settings",
+    "require_readable",
     "score_network",
     "score_onnx",
     "score_quantized",

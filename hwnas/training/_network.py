@@ -10,7 +10,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from hwnas._errors import EvaluatorError, SpaceError
-from hwnas.spaces import for_smaller_images
+from hwnas.spaces import Space, for_smaller_images
 from hwnas.tasks import Shape, Targets, Task
 from hwnas.training._batches import TrainLoader, sample_batches, shape_to_load
 from hwnas.training._checkpoint import content_digest
@@ -77,30 +77,27 @@ def train_network(
     with compute_threads(threads):
         complete = start and with_norms(start, graph, lambda: sample_batches(task, NORM_SAMPLES, graph.input_shape))
     module = GraphModule(graph, starting_weights(graph, complete, seed)).to(device).train()
-    expanded = computed_graphs(graph, recipe)
-    taught = shapes_of(teacher)
-    loaders = {
-        shape: TrainLoader(task, recipe, shape_to_load(task, [shape, *taught]) if taught else shape, device)
-        for shape in expanded
-    }
+    shapes = shapes_of(teacher)
+    computed = computed_graphs(graph, recipe)
+    loaders = [
+        TrainLoader(task, recipe, shape_to_load(task, [shape, *shapes]) if shapes else shape, device)
+        for shape in computed
+    ]
     identity = _identity(graph, task, recipe, seed)
     identity["start"] = "he" if start is None else start_digest or weights_digest(start)
     if teacher is not None:
         identity["teacher"] = teacher.digest
         teacher = teacher.to(device)
-    backwards = {
-        shape: _backward(module, one, task, recipe, teacher, computing(recipe, device))
-        for shape, one in expanded.items()
-    }
-    smallest = next(reversed(expanded))
+    context = computing(recipe, device)
+    backwards = [_backward(module, one, task, recipe, teacher, context) for one in computed.values()]
     with compute_threads(threads):
         ask = None if should_continue is None else _asked(module, should_continue)
         fused = device == "cpu" and computes_in_half(recipe, device)  # else the same bits as in earlier versions
         job = TrainingJob(
             label,
             module,
-            backwards[graph.input_shape],
-            loaders[graph.input_shape],
+            backwards[0],
+            loaders[0],
             recipe,
             seed,
             checkpoint,
@@ -108,7 +105,7 @@ def train_network(
             ask,
             draws=False,
             fused=fused,
-            small=(loaders[smallest], backwards[smallest]),
+            small=(loaders[-1], backwards[-1]),
         )
         run_training(job, progress)
     if losses is not None:
@@ -155,6 +152,16 @@ def computed_graphs(graph: OpGraph, recipe: Recipe) -> dict[Shape, OpGraph]:
             "leave it out"
         ) from None
     return {graph.input_shape: trimmed(whole), smaller.input_shape: trimmed(smaller)}
+
+
+def require_readable(space: Space, recipe: Recipe) -> None:
+    """Refuse a recipe with smaller images that the networks of a space cannot read; one network is looked at.
+
+    Raises:
+        EvaluatorError: They cannot.
+    """
+    if recipe.small_epochs:
+        computed_graphs(space.graph(space.sample(1, np.random.default_rng(0))[0]), recipe)
 
 
 def _backward(

@@ -49,7 +49,8 @@ def fix_shapes(
         if not value.type.HasField("tensor_type"):
             raise UnsupportedGraphError(f"input {value.name!r} is no tensor, which cannot be measured")
         _fix_input(value, given.get(value.name), batch)
-    listed = () if constants else [value for value in fixed.graph.input if value not in inputs]
+    fed = {value.name for value in inputs}
+    listed = () if constants else [value for value in fixed.graph.input if value.name not in fed]
     del fixed.graph.input[:]
     fixed.graph.input.extend([*inputs, *listed])
     if constants:

@@ -163,16 +163,19 @@ def _require_boxes(spec: str, parts: Mapping[str, Sequence[Picture]]) -> None:
 
 def _size_of(pictures: Sequence[Picture]) -> int:
     """Return the side to load images at where none is given."""
+    sides = {_side_of(picture) for picture in pictures}
+    side = sides.pop() if len(sides) == 1 else None
+    return side if side is not None and side % STRIDE == 0 and side <= LARGEST_KEPT else USUAL_SIZE
+
+
+def _side_of(picture: Picture) -> int | None:
+    """Return the side of a square image, by the header of its file where nothing else states it; None for others."""
     from hwnas.data._pixels import square_side
 
-    sides = set()
-    for picture in pictures:
-        width, height = picture.size or (0, 0)
-        sides.add(square_side(picture.path) if picture.size is None else width if width == height else None)
-        if len(sides) > 1 or None in sides:
-            return USUAL_SIZE
-    side = sides.pop() if sides else None
-    return side if side is not None and side % STRIDE == 0 and side <= LARGEST_KEPT else USUAL_SIZE
+    if picture.size is None:
+        return square_side(picture.path)
+    width, height = picture.size
+    return width if width == height else None
 
 
 def _read_all(
